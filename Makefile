@@ -1,0 +1,77 @@
+# distguard: see README.md. `make` builds, `make test` tests, `make demo` shows; `make help` lists the rest.
+
+prefix     ?= /usr/local
+bindir     ?= $(prefix)/bin
+libdir     ?= $(prefix)/lib
+sysconfdir ?= /etc
+mandir     ?= $(prefix)/share/man
+DESTDIR    ?=
+INSTALL    ?= install
+
+CFLAGS  ?= -O2 -g
+LDFLAGS ?=
+B       ?= build
+
+# What the project itself needs, apart from what the user asks for in CFLAGS.
+DG_WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+               -Wformat=2 -Wundef -Werror
+DG_CFLAGS   := -std=gnu11 -I. -fPIC -fvisibility=hidden -pthread -D_GNU_SOURCE $(DG_WARNINGS) \
+               -fstack-protector-strong
+DG_LDFLAGS  := -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed -pthread
+
+PRELOAD_SRC := $(wildcard shim/preload/*.c)
+CORE_SRC    := $(wildcard shim/core/*.c shim/core/*/*.c)
+POLICY_SRC  := $(wildcard policy/*.c)
+CLI_SRC     := $(wildcard cli/*.c)
+
+PRELOAD_OBJ := $(PRELOAD_SRC:%.c=$(B)/obj/%.o)
+CORE_OBJ    := $(CORE_SRC:%.c=$(B)/obj/%.o)
+POLICY_OBJ  := $(POLICY_SRC:%.c=$(B)/obj/%.o)
+CLI_OBJ     := $(CLI_SRC:%.c=$(B)/obj/%.o)
+
+# The tool takes from the core what needs OpenSSL, and nothing that intercepts.
+CLI_CORE_OBJ := $(filter $(B)/obj/shim/core/tls/% $(B)/obj/shim/core/report/%,$(CORE_OBJ))
+
+CORE_LIBS := -lssl -lcrypto -lconfig
+CLI_LIBS  := -lssl -lcrypto -lconfig
+
+.PHONY: all
+all: $(B)/libdistguard.so $(B)/libdistguard-core.so $(B)/distguard
+
+# Interposers must not be compiled with fortified headers: they define the very functions these would replace.
+$(B)/obj/shim/preload/%.o: DG_CFLAGS += -U_FORTIFY_SOURCE -fno-builtin
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(DG_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/libdistguard.so: $(PRELOAD_OBJ) shim/preload/exports.map
+	$(CC) $(CFLAGS) -shared -o $@ $(PRELOAD_OBJ) -Wl,--version-script=shim/preload/exports.map \
+	    -Wl,-soname,libdistguard.so $(DG_LDFLAGS) $(LDFLAGS)
+
+$(B)/libdistguard-core.so: $(CORE_OBJ) $(POLICY_OBJ) shim/core/exports.map
+	$(CC) $(CFLAGS) -shared -o $@ $(CORE_OBJ) $(POLICY_OBJ) -Wl,--version-script=shim/core/exports.map \
+	    -Wl,-soname,libdistguard-core.so -Wl,-z,nodelete $(DG_LDFLAGS) $(LDFLAGS) $(CORE_LIBS)
+
+$(B)/distguard: $(CLI_OBJ) $(CLI_CORE_OBJ) $(POLICY_OBJ)
+	$(CC) $(CFLAGS) -pie -o $@ $^ $(DG_LDFLAGS) $(LDFLAGS) $(CLI_LIBS)
+
+.PHONY: install uninstall
+install: all
+	$(INSTALL) -d $(DESTDIR)$(libdir)/distguard $(DESTDIR)$(bindir) $(DESTDIR)$(sysconfdir)/distguard
+	$(INSTALL) -m 0755 $(B)/libdistguard.so $(B)/libdistguard-core.so $(DESTDIR)$(libdir)/distguard/
+	$(INSTALL) -m 0755 $(B)/distguard $(DESTDIR)$(bindir)/
+	test -e $(DESTDIR)$(sysconfdir)/distguard/shim.conf || \
+	    $(INSTALL) -m 0644 shim.conf $(DESTDIR)$(sysconfdir)/distguard/shim.conf
+
+# The policy and the keys are the operator's: they stay.
+uninstall:
+	rm -f $(DESTDIR)$(libdir)/distguard/libdistguard.so $(DESTDIR)$(libdir)/distguard/libdistguard-core.so
+	rm -f $(DESTDIR)$(bindir)/distguard
+	-rmdir $(DESTDIR)$(libdir)/distguard
+
+.PHONY: clean
+clean:
+	rm -rf $(B)
+
+-include $(PRELOAD_OBJ:.o=.d) $(CORE_OBJ:.o=.d) $(POLICY_OBJ:.o=.d) $(CLI_OBJ:.o=.d)

@@ -1,0 +1,123 @@
+/*
+ * The policy: one profile of shim.conf as an immutable struct.
+ *
+ * Nothing in this folder opens a socket or knows of TLS; it reads one file and answers questions about it.
+ */
+#ifndef DISTGUARD_POLICY_POLICY_H
+#define DISTGUARD_POLICY_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "policy/error.h"
+
+#define DG_POLICY_DEFAULT_FILE "/etc/distguard/shim.conf"
+
+enum dg_mode {
+    DG_MODE_OFF,
+    DG_MODE_REQUIRE,
+};
+
+/* Who may connect in plaintext from this very host. */
+enum dg_local {
+    DG_LOCAL_DENY,
+    DG_LOCAL_SAME_USER,
+    DG_LOCAL_ALLOW,
+};
+
+enum dg_log_target {
+    DG_LOG_TO_SYSLOG,
+    DG_LOG_TO_STDERR,
+    DG_LOG_TO_FILE,
+};
+
+/* Ascending in loudness; a policy's level is the least that is written. */
+enum dg_log_level {
+    DG_LOG_DEBUG,
+    DG_LOG_INFO,
+    DG_LOG_WARNING,
+    DG_LOG_ERROR,
+};
+
+struct dg_port_range {
+    uint16_t first;
+    uint16_t last; /* inclusive */
+};
+
+struct dg_port_list {
+    struct dg_port_range *ranges;
+    size_t count;
+};
+
+struct dg_string_list {
+    char **strings;
+    size_t count;
+};
+
+struct dg_distribution_policy {
+    struct dg_port_list ports; /* distribution ports that EPMD does not reveal */
+};
+
+struct dg_epmd_policy {
+    uint16_t port; /* 0: not set, the program's own setting counts */
+};
+
+struct dg_tls_policy {
+    char *certificate; /* absolute paths of PEM files */
+    char *private_key;
+    char *ca;
+    double handshake_timeout; /* seconds */
+};
+
+struct dg_log_policy {
+    enum dg_log_target target;
+    char *file; /* DG_LOG_TO_FILE only, else NULL */
+    enum dg_log_level level;
+};
+
+struct dg_policy {
+    char *file;    /* the path it was read from */
+    char *profile; /* its name */
+    enum dg_mode mode;
+    enum dg_local local;
+    struct dg_distribution_policy distribution;
+    struct dg_epmd_policy epmd;
+    struct dg_tls_policy tls;
+    struct dg_log_policy log;
+    struct dg_string_list programs;
+};
+
+/*
+ * Reads `file` (NULL: DISTGUARD_CONF, else /etc/distguard/shim.conf) and makes the policy of `profile`
+ * (NULL: DISTGUARD_PROFILE, else the file's default_profile). All profiles of the file are checked, not only
+ * the chosen one. The file must belong to root or to the effective user and be writable by nobody else.
+ *
+ * Returns 0 and a policy that the caller frees with dg_policy_free(), or -1 with the reason in `error`.
+ */
+int dg_policy_load(const char *file, const char *profile, struct dg_policy **policy,
+                   struct dg_error *error);
+void dg_policy_free(struct dg_policy *policy);
+
+/*
+ * Checks that a file may be trusted: regular, owned by root or the effective user, writable by nobody else; with
+ * `secret`, readable by nobody else either. `what` names it in the error ("policy file", "private key").
+ * Works on an open descriptor, so that what is checked is what is read.
+ *
+ * Returns 0, or -1 with the reason and the remedy in `error`.
+ */
+int dg_policy_check_file(int fd, const char *path, const char *what, bool secret,
+                         struct dg_error *error);
+
+bool dg_policy_port_listed(const struct dg_port_list *ports, uint16_t port);
+
+/* Whether the policy guards the program of this base name; "beam.smp" stands for every emulator flavour
+ * (beam, beam.smp, beam.debug.smp, …). */
+bool dg_policy_guards(const struct dg_policy *policy, const char *program);
+
+/* The words of shim.conf, for messages; never NULL. */
+const char *dg_mode_name(enum dg_mode mode);
+const char *dg_local_name(enum dg_local local);
+const char *dg_log_level_name(enum dg_log_level level);
+
+#endif
