@@ -1,34 +1,53 @@
 /*
  * The audit log: one line of logfmt per event, to syslog, stderr or a file.
  *
- * Keeps no descriptor open between lines (epmd and erl_child_setup close what they do not know, and the number
- * would be somebody else's), never blocks, and never changes errno.
+ * Keeps no descriptor open between lines (epmd and erl_child_setup close what they do not know, and
+ * the number would be somebody else's), never blocks, and never changes errno.
  */
 #ifndef DISTGUARD_REPORT_LOG_H
 #define DISTGUARD_REPORT_LOG_H
 
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
 #include "policy/policy.h"
 
-/* What log lines go through; replaced in tests. Set once by dg_log_start() before any other thread runs. */
+/*
+ * The calls that log lines go through: the real ones, for ours are intercepted; replaced in tests.
+ * All must be set.
+ */
 struct dg_log_calls {
-    long (*write)(int fd, const void *bytes, unsigned long size);
+    ssize_t (*write)(int fd, const void *bytes, size_t size);
     int (*close)(int fd);
     int (*socket)(int domain, int type, int protocol);
+    int (*connect)(int fd, const struct sockaddr *address, socklen_t size);
+    ssize_t (*send)(int fd, const void *bytes, size_t size, int flags);
 };
 
-/* `program` is the base name of the guarded program; it is copied. */
+/*
+ * Called once, before any other thread runs. `program` is the base name of the guarded program; it
+ * is copied, and so are the policy and the calls. Until then dg_log() does nothing.
+ */
 void dg_log_start(const struct dg_log_policy *policy, const char *program,
                   const struct dg_log_calls *calls);
 
 /*
- * Writes `distguard[program]: event=EVENT key=value …`. The arguments after `event` are pairs of const char *, ended
- * by NULL; a pair whose value is NULL is left out; values are quoted where logfmt needs it.
+ * Writes `distguard[program]: event=EVENT key=value …`. The arguments after `event` are pairs of
+ * const char *, ended by NULL; a pair whose value is NULL is left out; values are quoted where
+ * logfmt needs it, and what a terminal or a parser would take for something else is escaped, so
+ * that no stranger can forge a line.
+ *
+ * A line that would block or cannot be delivered is dropped; the next one that gets through tells
+ * `dropped=N`.
  */
 void dg_log(enum dg_log_level level, const char *event, ...) __attribute__((sentinel));
 
-/* The line itself, without its end, cut at `size`; for tests and for dg_log(). Returns its length. */
-#include <stdarg.h>
-#include <stddef.h>
+/*
+ * The line itself, without prefix and newline, cut so that it fits `size` with its NUL; what is cut
+ * is still well formed. For tests and for dg_log(). Returns its length.
+ */
 size_t dg_log_format(char *line, size_t size, const char *event, va_list pairs);
 
 #endif
