@@ -1,0 +1,31 @@
+#include "shim/core/tls/scratch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+static __thread struct dg_scratch *scratch;
+static pthread_key_t at_thread_exit;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int key_error;
+
+static void make_key(void)
+{
+    key_error = pthread_key_create(&at_thread_exit, free);
+}
+
+struct dg_scratch *dg_scratch(void)
+{
+    if (scratch != NULL) {
+        return scratch;
+    }
+    pthread_once(&once, make_key);
+    if (key_error != 0) {
+        return NULL;
+    }
+    scratch = malloc(sizeof *scratch);
+    if (scratch != NULL && pthread_setspecific(at_thread_exit, scratch) != 0) {
+        free(scratch);
+        scratch = NULL;
+    }
+    return scratch;
+}
