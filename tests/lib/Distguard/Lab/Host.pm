@@ -1,0 +1,167 @@
+# A host: a network, a host name and a mount namespace of its own, on the laboratory's wire.
+package Distguard::Lab::Host;
+use strict;
+use warnings;
+use Carp qw(croak);
+use Distguard::Lab::Capture;
+use Distguard::Lab::Node;
+use Distguard::Lab::Policy qw(libconfig merge);
+use Distguard::Lab::Process;
+use Distguard::Lab::Wait qw(wait_until);
+
+use constant {
+    PLAIN     => $ENV{DISTGUARD_LAB_PLAIN},    # control runs: every node without the library
+    RUN_LIMIT => 60,
+};
+
+# Nothing of the machine's own Erlang or distguard settings reaches a node.
+my @STRANGE = qw(LD_PRELOAD DISTGUARD DISTGUARD_CONF DISTGUARD_PROFILE ERL_EPMD_PORT ERL_EPMD_ADDRESS ERL_FLAGS ERL_AFLAGS
+    ERL_ZFLAGS ERL_LIBS ERL_INETRC ERL_DIST_PORT NOTIFY_SOCKET);
+
+sub new {
+    my ($class, %option) = @_;
+    my ($lab, $name, $number) = @option{qw(lab name number)};
+    my $self = bless {
+        lab  => $lab,
+        name => $name,
+        ip   => "10.77.0.$number",
+        ip6  => sprintf('fd77::%x', $number),
+        dir  => $lab->dir . "/$name",
+    }, $class;
+    mkdir $self->{dir} or croak "$self->{dir}: $!";
+    $self->{holder} = $self->hold;
+    $self->plug_in("lab$number");
+    return $self;
+}
+
+# A process that does nothing but be in the host's namespaces.
+sub hold {
+    my ($self) = @_;
+    my $holder = Distguard::Lab::Process->start(
+        dir  => $self->{dir},
+        argv => [qw(unshare --net --uts --mount -- sleep infinity)]);
+    wait_until("the namespaces of $self->{name} are there", 10, sub {
+        croak $holder->describe if !$holder->running;
+        (readlink("/proc/${\$holder->pid}/exe") // '') =~ m{/sleep|coreutils};
+    });
+    return $holder;
+}
+
+sub plug_in {
+    my ($self, $port) = @_;
+    my ($lab, $holder) = ($self->{lab}, $self->{holder}->pid);
+    $lab->must(qw(ip link add), $port, qw(type veth peer name eth0 netns), $holder);
+    $lab->must(qw(ip link set), $port, qw(master), $lab->bridge, 'up');
+    $self->must('sh', '-ec', <<"    END");
+        hostname $self->{name}
+        mount --bind @{[$lab->hosts_file]} /etc/hosts
+        ip link set lo up
+        ip addr add $self->{ip}/24 dev eth0
+        ip addr add $self->{ip6}/64 dev eth0 nodad
+        ip link set eth0 up
+    END
+    $self->must('sh', '-c', 'until ip -6 route get fd77::ff >/dev/null 2>&1; do sleep 0.01; done');
+}
+
+sub lab  { $_[0]{lab} }
+sub name { $_[0]{name} }
+sub ip   { $_[0]{ip} }
+sub ip6  { $_[0]{ip6} }
+sub dir  { $_[0]{dir} }
+
+# Starts a command on the host. Options: env, input, pipes as in Distguard::Lab::Process.
+sub start_process {
+    my ($self, $argv, %option) = @_;
+    my %env = (HOME => $self->{dir}, LC_ALL => 'C.UTF-8', ERL_CRASH_DUMP_SECONDS => 0, %{ $option{env} // {} });
+    my @env = ((map { ('-u', $_) } @STRANGE), map {"$_=$env{$_}"} grep { defined $env{$_} } sort keys %env);
+    return Distguard::Lab::Process->start(
+        dir   => $self->{dir},
+        input => $option{input},
+        pipes => $option{pipes},
+        argv  => ['nsenter', '-t', $self->{holder}->pid, qw(-n -u -m --), 'env', @env, @$argv]);
+}
+
+# spawn([{ env => ..., input => ... },] command...): in the background.
+sub spawn {
+    my ($self, @argv) = @_;
+    my $option = ref $argv[0] ? shift @argv : {};
+    return $self->start_process(\@argv, %$option);
+}
+
+# run([{ env, input, timeout },] command...): to its end. Returns the finished process: status, out, err.
+sub run {
+    my ($self, @argv) = @_;
+    my $option  = ref $argv[0] ? shift @argv : {};
+    my $process = $self->start_process(\@argv, %$option);
+    my $limit   = $option->{timeout} // RUN_LIMIT;
+    if (!$process->wait($limit)) {
+        $process->kill;
+        croak "not through after $limit s\n", $process->describe;
+    }
+    return $process;
+}
+
+# The same, for commands that have to succeed; returns what they print.
+sub must {
+    my ($self, @argv) = @_;
+    my $process = $self->run(@argv);
+    croak $process->describe if $process->status != 0;
+    return $process->out;
+}
+
+# Writes the host's shim.conf: what `conf` says, laid over mode require with the host's certificate. Returns its path.
+sub shim {
+    my ($self, %option) = @_;
+    my $pki = $option{pki} // $self->{lab}->pki;
+    my $certificate = $pki->certificate_of($self);
+    my %profile = (
+        mode => 'require',
+        tls  => {
+            certificate => "$certificate.pem",
+            private_key => "$certificate.key",
+            ca          => $pki->ca,
+        },
+        log => { target => $self->log_file },
+    );
+    my $profile = merge(\%profile, $option{conf} // {});
+    my $path = $option{file} // $self->conf_file;
+    open(my $file, '>', $path) or croak "$path: $!";
+    print {$file} libconfig({ version => 1, default_profile => 'lab', profiles => { lab => $profile } });
+    close $file or croak "$path: $!";
+    return $path;
+}
+
+sub conf_file { "$_[0]{dir}/shim.conf" }
+sub log_file  { "$_[0]{dir}/distguard.log" }
+
+# The environment of a shimmed program; the policy is written if none was yet.
+sub shim_env {
+    my ($self) = @_;
+    return () if PLAIN;
+    $self->shim if !-e $self->conf_file;
+    return (LD_PRELOAD => $self->{lab}->library, DISTGUARD_CONF => $self->conf_file);
+}
+
+# The shim's log lines so far, those that match where a pattern is given.
+sub log {
+    my ($self, $pattern) = @_;
+    my @lines = split /^/, Distguard::Lab::Process::slurp($self->log_file);
+    return defined $pattern ? grep { /$pattern/ } @lines : @lines;
+}
+
+# A node that is up: node('name' [, long, shim, args, env, as]); a long name is completed with the host's address.
+sub node {
+    my ($self, $name, %option) = @_;
+    return $self->start_node($name, %option)->wait_up;
+}
+
+# The same without waiting, for nodes that are not meant to come up.
+sub start_node {
+    my ($self, $name, %option) = @_;
+    $name .= "\@$self->{ip}" if $option{long} && $name !~ /@/;
+    return Distguard::Lab::Node->start(%option, host => $self, name => $name);
+}
+
+sub capture { Distguard::Lab::Capture->start($_[0]) }
+
+1;

@@ -1,0 +1,160 @@
+# A real Erlang node, and a way to talk to it that is not distribution.
+#
+# The node runs dg_lab_control (tests/lib/erlang), which reads expressions from descriptor 3 and writes what they
+# evaluate to on descriptor 4: two pipes, untouched by anything that intercepts sockets.
+package Distguard::Lab::Node;
+use strict;
+use warnings;
+use Carp qw(croak);
+use Distguard::Lab::Process;
+use Distguard::Lab::Wait qw(wait_for wait_until);
+use POSIX ();
+use Time::HiRes qw(time);
+
+use constant {
+    COOKIE       => 'lab',
+    START_LIMIT  => 30,
+    ANSWER_LIMIT => 60,
+};
+
+# Busy waiting would only take the processor from the other nodes, and hide a busy loop that is ours.
+my @QUIET = qw(+sbwt none +sbwtdcpu none +sbwtdio none);
+
+# start(host => ..., name => 'a' or 'a@b', or undef for a node that is not distributed; long => 1 for -name, else
+#       -sname; shim => 1; args => [...]; env => {...}; as => [command prefix])
+sub start {
+    my ($class, %option) = @_;
+    my $host = $option{host};
+    my $self = bless { host => $host, shim => $option{shim}, replies => {}, last_request => 0 }, $class;
+
+    my @name;
+    if (defined $option{name}) {
+        @name = ($option{long} ? '-name' : '-sname', $option{name});
+        $self->{name} = $option{name} =~ /@/ ? $option{name} : "$option{name}\@" . $host->name;
+    }
+    my @argv = (@{ $option{as} // [] }, 'erl', @name, '-setcookie', COOKIE, qw(-noshell -noinput), @QUIET,
+        '-pa', $host->lab->erlang_dir, @{ $option{args} // [] }, qw(-s dg_lab_control start));
+
+    pipe(my $their_requests, $self->{requests}) or croak "pipe: $!";
+    pipe($self->{answers}, my $their_answers) or croak "pipe: $!";
+    $self->{requests}->autoflush(1);
+    $self->{process} = $host->start_process(\@argv,
+        env   => { ($option{shim} ? $host->shim_env : ()), %{ $option{env} // {} } },
+        pipes => { 3 => $their_requests, 4 => $their_answers });
+    return $self;
+}
+
+# Waits until the node answers; dies with what it printed if it does not.
+sub wait_up {
+    my ($self) = @_;
+    $self->{up} = eval { $self->result(0, START_LIMIT) } // croak "the node did not start: $@";
+    $self->fail('the library is not in the node: the loader skipped it') if $self->{shim} && !$self->guarded;
+    return $self;
+}
+
+# The value of an Erlang expression, printed as by io:format("~0tp"). Dies where the evaluation raises.
+sub call {
+    my ($self, $expression, $seconds) = @_;
+    return $self->result($self->begin($expression), $seconds);
+}
+
+# Starts evaluating, in a process of its own; result() waits for the value.
+sub begin {
+    my ($self, $expression) = @_;
+    my $id = ++$self->{last_request};
+    $expression =~ s/\s*\.?\s*\z/./;
+    local $SIG{PIPE} = 'IGNORE';
+    syswrite $self->{requests}, pack('N/a*', pack('N a*', $id, $expression)) or $self->fail("it takes no requests: $!");
+    $self->{expression}{$id} = $expression;
+    return $id;
+}
+
+sub result {
+    my ($self, $id, $seconds) = @_;
+    $seconds //= ANSWER_LIMIT;
+    my $deadline = time + $seconds;
+    while (!$self->{replies}{$id}) {
+        my $left = $deadline - time;
+        $self->fail("no answer within $seconds s to " . ($self->{expression}{$id} // 'its start')) if $left <= 0;
+        my $readable = '';
+        vec($readable, fileno $self->{answers}, 1) = 1;
+        select($readable, undef, undef, $left) > 0 or next;
+        $self->read_reply;
+    }
+    my ($kind, $value) = @{ delete $self->{replies}{$id} };
+    $self->fail("$self->{expression}{$id} raised $value") if $kind eq 'e';
+    return $value;
+}
+
+sub read_reply {
+    my ($self) = @_;
+    my $size = unpack 'N', $self->read_exactly(4);
+    my ($id, $kind, $value) = unpack 'N a a*', $self->read_exactly($size);
+    utf8::decode($value);
+    $self->{replies}{$id} = [$kind, $value];
+}
+
+sub read_exactly {
+    my ($self, $size) = @_;
+    my $bytes = '';
+    while (length $bytes < $size) {
+        sysread($self->{answers}, $bytes, $size - length $bytes, length $bytes) or do {
+            $self->{process}->wait(10);
+            $self->fail('the node is gone');
+        };
+    }
+    return $bytes;
+}
+
+sub fail {
+    my ($self, $what) = @_;
+    croak join "\n", $what, $self->{process}->describe, 'log of the shim:', $self->{host}->log, '';
+}
+
+sub name    { $_[0]{name} }
+sub atom    { "'$_[0]{name}'" }                # as Erlang writes it
+sub host    { $_[0]{host} }
+sub process { $_[0]{process} }
+sub alive   { $_[0]{process}->running }
+
+# erl is a chain of exec: its process is the emulator's.
+sub pid { $_[0]{process}->pid }
+
+sub kill { $_[0]{process}->kill }
+
+# An orderly end.
+sub stop {
+    my ($self) = @_;
+    eval { $self->begin('init:stop()') };
+    $self->{process}->wait(20) or $self->kill;
+}
+
+# Whether the core library is in the process, or would be but for a control run.
+sub guarded {
+    my ($self) = @_;
+    return 1 if !$self->{host}->shim_env;
+    return Distguard::Lab::Process::slurp("/proc/${\$self->pid}/maps") =~ m{/libdistguard-core\.so};
+}
+
+# Open descriptors.
+sub fds {
+    my ($self) = @_;
+    opendir(my $dir, "/proc/${\$self->pid}/fd") or croak "descriptors: $!";
+    return scalar grep { !/^\./ } readdir $dir;
+}
+
+# A figure of /proc/PID/status, in KiB: VmRSS, VmData, ...
+sub memory {
+    my ($self, $figure) = @_;
+    return Distguard::Lab::Process::slurp("/proc/${\$self->pid}/status") =~ /^$figure:\s*(\d+)/m ? $1 : undef;
+}
+
+# Seconds of processor time used so far.
+sub cpu {
+    my ($self) = @_;
+    my ($after_name) = Distguard::Lab::Process::slurp("/proc/${\$self->pid}/stat") =~ /\) (.*)/;
+    my @field = split ' ', $after_name;
+    return ($field[11] + $field[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
+1;
