@@ -37,8 +37,8 @@ static int write_one(int directory, const char *path, const struct dg_fresh_file
 
     if (fd < 0 && errno == EEXIST)
         return dg_fail(error,
-                       "%s/%s is there already and is never overwritten: choose another name, or "
-                       "move it away first",
+                       "%s/%s is there already and is never overwritten: choose another name or "
+                       "directory, or move it away first",
                        path, file->name);
     if (fd < 0)
         return dg_fail(error, "%s/%s cannot be created: %s", path, file->name, strerror(errno));
