@@ -1,7 +1,8 @@
 /*
  * The policy: one profile of shim.conf as an immutable struct.
  *
- * Nothing in this folder opens a socket or knows of TLS; it reads one file and answers questions about it.
+ * Nothing in this folder opens a socket or knows of TLS; it reads one file and answers questions
+ * about it.
  */
 #ifndef DISTGUARD_POLICY_POLICY_H
 #define DISTGUARD_POLICY_POLICY_H
@@ -89,20 +90,23 @@ struct dg_policy {
 };
 
 /*
- * Reads `file` (NULL: DISTGUARD_CONF, else /etc/distguard/shim.conf) and makes the policy of `profile`
- * (NULL: DISTGUARD_PROFILE, else the file's default_profile). All profiles of the file are checked, not only
- * the chosen one. The file must belong to root or to the effective user and be writable by nobody else.
+ * Reads `file` (NULL: DISTGUARD_CONF, an absolute path, else /etc/distguard/shim.conf) and makes
+ * the policy of `profile` (NULL: DISTGUARD_PROFILE, else the file's default_profile, else its only
+ * one). All profiles of the file are checked, not only the chosen one. The file, and what it
+ * includes, must pass dg_policy_check_file().
  *
- * Returns 0 and a policy that the caller frees with dg_policy_free(), or -1 with the reason in `error`.
+ * Returns 0 and a policy that the caller frees with dg_policy_free(), or -1 with the reason in
+ * `error` as `FILE:LINE: KEY: what is wrong; what is allowed`. Harms nobody's locale and keeps
+ * nothing open.
  */
 int dg_policy_load(const char *file, const char *profile, struct dg_policy **policy,
                    struct dg_error *error);
 void dg_policy_free(struct dg_policy *policy);
 
 /*
- * Checks that a file may be trusted: regular, owned by root or the effective user, writable by nobody else; with
- * `secret`, readable by nobody else either. `what` names it in the error ("policy file", "private key").
- * Works on an open descriptor, so that what is checked is what is read.
+ * Checks that a file may be trusted: regular, owned by root or the effective user, writable by
+ * nobody else; with `secret`, readable by nobody else either. `what` names it in the error ("policy
+ * file", "private key"). Works on an open descriptor, so that what is checked is what is read.
  *
  * Returns 0, or -1 with the reason and the remedy in `error`.
  */
@@ -111,8 +115,8 @@ int dg_policy_check_file(int fd, const char *path, const char *what, bool secret
 
 bool dg_policy_port_listed(const struct dg_port_list *ports, uint16_t port);
 
-/* Whether the policy guards the program of this base name; "beam.smp" stands for every emulator flavour
- * (beam, beam.smp, beam.debug.smp, …). */
+/* Whether the policy guards the program of this base name; "beam.smp" stands for every emulator
+ * flavour (beam, beam.smp, beam.debug.smp, …). */
 bool dg_policy_guards(const struct dg_policy *policy, const char *program);
 
 /* The words of shim.conf, for messages; never NULL. */

@@ -1,0 +1,56 @@
+/* Questions to a policy that need nothing but its values. */
+#include <string.h>
+
+#include "policy/policy.h"
+#include "policy/words.h"
+
+bool dg_policy_port_listed(const struct dg_port_list *ports, uint16_t port)
+{
+    for (size_t i = 0; i < ports->count; i++)
+        if (ports->ranges[i].first <= port && port <= ports->ranges[i].last)
+            return true;
+    return false;
+}
+
+/* The emulator's file is named after how it was built: beam, beam.smp, beam.debug.smp,
+ * beam.lcnt.smp, … */
+static bool is_emulator(const char *program)
+{
+    return strcmp(program, "beam") == 0 || strncmp(program, "beam.", strlen("beam.")) == 0;
+}
+
+bool dg_policy_guards(const struct dg_policy *policy, const char *program)
+{
+    for (size_t i = 0; i < policy->programs.count; i++) {
+        const char *guarded = policy->programs.strings[i];
+
+        if (strcmp(guarded, program) == 0)
+            return true;
+        if (strcmp(guarded, "beam.smp") == 0 && is_emulator(program))
+            return true;
+    }
+    return false;
+}
+
+static const char *name_of(const struct dg_word *words, unsigned value)
+{
+    for (const struct dg_word *word = words; word->name != NULL; word++)
+        if (word->value == value)
+            return word->name;
+    return "unknown";
+}
+
+const char *dg_mode_name(enum dg_mode mode)
+{
+    return name_of(dg_mode_words, mode);
+}
+
+const char *dg_local_name(enum dg_local local)
+{
+    return name_of(dg_local_words, local);
+}
+
+const char *dg_log_level_name(enum dg_log_level level)
+{
+    return name_of(dg_log_level_words, level);
+}

@@ -1,0 +1,18 @@
+/* Parsers for the types of values that shim.conf knows; what each expects as its target is said
+ * beside it. */
+#ifndef DISTGUARD_POLICY_VALUES_H
+#define DISTGUARD_POLICY_VALUES_H
+
+#include "policy/keys.h"
+
+dg_key_parser dg_parse_word;       /* an enum whose values are in the key's words */
+dg_key_parser dg_parse_whole;      /* unsigned */
+dg_key_parser dg_parse_port;       /* uint16_t */
+dg_key_parser dg_parse_seconds;    /* double; above zero, up to the key's high */
+dg_key_parser dg_parse_text;       /* char *; not empty */
+dg_key_parser dg_parse_path;       /* char *; absolute */
+dg_key_parser dg_parse_programs;   /* struct dg_string_list */
+dg_key_parser dg_parse_ports;      /* struct dg_port_list */
+dg_key_parser dg_parse_log_target; /* struct dg_log_policy: its target and file */
+
+#endif

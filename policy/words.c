@@ -1,0 +1,26 @@
+#include "policy/words.h"
+
+#include <stddef.h>
+
+#include "policy/policy.h"
+
+const struct dg_word dg_mode_words[] = {
+    {"off", DG_MODE_OFF},
+    {"require", DG_MODE_REQUIRE},
+    {NULL, 0},
+};
+
+const struct dg_word dg_local_words[] = {
+    {"deny", DG_LOCAL_DENY},
+    {"same-user", DG_LOCAL_SAME_USER},
+    {"allow", DG_LOCAL_ALLOW},
+    {NULL, 0},
+};
+
+const struct dg_word dg_log_level_words[] = {
+    {"debug", DG_LOG_DEBUG},
+    {"info", DG_LOG_INFO},
+    {"warning", DG_LOG_WARNING},
+    {"error", DG_LOG_ERROR},
+    {NULL, 0},
+};
