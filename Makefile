@@ -41,6 +41,9 @@ all: $(B)/libdistguard.so $(B)/libdistguard-core.so $(B)/distguard
 # Interposers must not be compiled with fortified headers: they define the very functions these would replace.
 $(B)/obj/shim/preload/%.o: DG_CFLAGS += -U_FORTIFY_SOURCE -fno-builtin
 
+# Where the tool finds the library once it is installed.
+$(B)/obj/cli/%.o: DG_CFLAGS += -DDG_LIBDIR='"$(libdir)/distguard"'
+
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(DG_CFLAGS) -MMD -MP -c -o $@ $<

@@ -11,13 +11,13 @@
 
 struct dg_certificate_description {
     size_t count; /* of certificates in the file */
-    /* Of the first: "DNS:a.example.org,IP:192.0.2.1,URI:spiffe://…"; printable, cut at its size,
-     * maybe empty. */
+    /* Of the first: "DNS:a.example.org,IP:192.0.2.1"; foreign bytes, cut at this size. */
     char names[DG_DESCRIPTION_SIZE];
     time_t expires; /* the first of them all */
 };
 
-/* Judges nothing: dg_credentials_load() does. Returns 0, or -1 with the reason in `error`. */
+/* For use after dg_tls_start(). Judges nothing: dg_credentials_load() does. Returns 0, or -1 with
+ * the reason in `error`. */
 int dg_certificate_describe(const char *path, struct dg_certificate_description *description,
                             struct dg_error *error);
 

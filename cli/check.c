@@ -1,0 +1,181 @@
+/* distguard check: what a policy comes to, and whether a node could start with it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/message.h"
+#include "cli/options.h"
+#include "cli/print.h"
+#include "policy/policy.h"
+#include "shim/core/tls/credentials.h"
+#include "shim/core/tls/describe.h"
+
+#define DAY_SECONDS (24 * 60 * 60)
+#define WARNING_DAYS 14
+
+static void print_programs(const struct dg_string_list *programs)
+{
+    char *list = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&list, &size);
+    const char *separator = "";
+
+    if (stream == NULL)
+        return;
+    for (size_t i = 0; i < programs->count; i++) {
+        (void)fprintf(stream, "%s%s", separator, programs->strings[i]);
+        separator = ",";
+    }
+    (void)fclose(stream);
+    dg_print_fact("programs", "%s", list);
+    free(list);
+}
+
+static void print_ports(const struct dg_port_list *ports)
+{
+    char *list = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&list, &size);
+    const char *separator = "";
+
+    if (stream == NULL)
+        return;
+    for (size_t i = 0; i < ports->count; i++) {
+        const struct dg_port_range *range = &ports->ranges[i];
+
+        (void)fprintf(stream, range->first == range->last ? "%s%u" : "%s%u-%u", separator,
+                      range->first, range->last);
+        separator = ",";
+    }
+    (void)fclose(stream);
+    dg_print_fact("distribution.ports", "%s", size > 0 ? list : "none");
+    free(list);
+}
+
+/* The certificates say for themselves what they are; whether they can be used is asked elsewhere.
+ */
+static void print_certificates(const char *key, const char *path)
+{
+    struct dg_certificate_description description;
+    struct dg_error error;
+    char date[DG_DATE_SIZE];
+    char name[64];
+    long days;
+
+    if (path == NULL)
+        return;
+    dg_print_fact(key, "%s", path);
+    if (dg_certificate_describe(path, &description, &error) != 0)
+        return;
+    if (description.names[0] != '\0') {
+        (void)snprintf(name, sizeof name, "%s.names", key);
+        dg_print_fact(name, "%s", description.names);
+    }
+    dg_print_date(date, description.expires);
+    days = (long)((description.expires - time(NULL)) / DAY_SECONDS);
+    (void)snprintf(name, sizeof name, "%s.expires", key);
+    if (dg_print_for_people())
+        dg_print_fact(name, "%s (%ld days)", date, days);
+    else
+        dg_print_fact(name, "%s", date);
+    if (description.expires > time(NULL) && days < WARNING_DAYS)
+        dg_complain("%s expires in %ld days: issue a new one", path, days);
+}
+
+static void print_tls(const struct dg_tls_policy *tls)
+{
+    print_certificates("tls.certificate", tls->certificate);
+    if (tls->private_key != NULL)
+        dg_print_fact("tls.private_key", "%s", tls->private_key);
+    print_certificates("tls.ca", tls->ca);
+    dg_print_fact("tls.handshake_timeout", "%g", tls->handshake_timeout);
+}
+
+static void print_log(const struct dg_log_policy *log)
+{
+    static const char *const targets[] = {
+        [DG_LOG_TO_SYSLOG] = "syslog", [DG_LOG_TO_STDERR] = "stderr", [DG_LOG_TO_FILE] = "file"};
+
+    dg_print_fact("log.target", "%s", log->file != NULL ? log->file : targets[log->target]);
+    dg_print_fact("log.level", "%s", dg_log_level_name(log->level));
+}
+
+static void print_policy(const struct dg_policy *policy)
+{
+    dg_print_fact("file", "%s", policy->file);
+    dg_print_fact("profile", "%s", policy->profile);
+    dg_print_fact("mode", "%s", dg_mode_name(policy->mode));
+    dg_print_fact("local", "%s", dg_local_name(policy->local));
+    print_programs(&policy->programs);
+    print_ports(&policy->distribution.ports);
+    if (policy->epmd.port != 0)
+        dg_print_fact("epmd.port", "%u", policy->epmd.port);
+    else
+        dg_print_fact("epmd.port", "%s", "as the program's");
+    print_tls(&policy->tls);
+    print_log(&policy->log);
+}
+
+/* As a node would, with this user's rights. */
+static int try_credentials(const struct dg_tls_policy *tls, struct dg_error *error)
+{
+    struct dg_credentials *credentials = NULL;
+    int result = dg_credentials_load(tls, &credentials, error);
+
+    dg_credentials_free(credentials);
+    return result;
+}
+
+static int judge(const struct dg_policy *policy)
+{
+    struct dg_error error;
+
+    if (policy->mode == DG_MODE_OFF) {
+        dg_print_fact("verdict", "%s", "off: nothing is guarded");
+        return DG_EXIT_OK;
+    }
+    if (try_credentials(&policy->tls, &error) != 0) {
+        dg_print_fact("verdict", "%s", "refused: nodes do not start");
+        dg_complain("%s", error.text);
+        return DG_EXIT_FAILURE;
+    }
+    dg_print_fact("verdict", "%s", "good");
+    return DG_EXIT_OK;
+}
+
+static int check(const char *file, const char *profile)
+{
+    struct dg_policy *policy = NULL;
+    struct dg_error error;
+    const char *word = getenv("DISTGUARD");
+    int status;
+
+    if (dg_tls_start(&error) != 0 || dg_policy_load(file, profile, &policy, &error) != 0) {
+        dg_complain("%s", error.text);
+        return DG_EXIT_FAILURE;
+    }
+    if (word != NULL && strcmp(word, "off") == 0)
+        dg_complain("DISTGUARD=off is set here: what is started with it runs without protection");
+    print_policy(policy);
+    status = judge(policy);
+    dg_policy_free(policy);
+    return status;
+}
+
+int dg_command_check(const struct dg_command *command, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"profile", required_argument, NULL, 'p'},
+        DG_OPTION_HELP,
+        {0},
+    };
+    const char *profile = NULL;
+
+    while (dg_next_option(command, argc, argv, DG_OPTIONS_ANYWHERE, options) != -1)
+        profile = optarg;
+    if (argc - optind > 1)
+        return dg_usage_error(command, "one FILE, not several");
+    return check(optind < argc ? argv[optind] : NULL, profile);
+}

@@ -1,0 +1,131 @@
+#include "cli/commands.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/message.h"
+#include "policy/suggest.h"
+
+#define NAME_SIZE 64
+
+const struct dg_command dg_commands[] = {
+    {
+        .name = "run",
+        .usage = "[--conf FILE] [--profile NAME] [--] COMMAND [ARGUMENT...]",
+        .summary = "start a command with the library preloaded",
+        .details =
+            "  --conf FILE      the policy; default: $DISTGUARD_CONF, else "
+            "/etc/distguard/shim.conf\n"
+            "  --profile NAME   its profile; default: $DISTGUARD_PROFILE, else the file's own\n"
+            "\n"
+            "Refuses what the dynamic loader would start without the library: setuid and setgid\n"
+            "programs, file capabilities, static programs, another architecture or C library.\n"
+            "With DISTGUARD=off in the environment it says so and starts the command as it is.\n"
+            "\n"
+            "Exit status: the command's; 78 if policy or library cannot be used, 126 if the\n"
+            "command cannot be started, 127 if it is not found, 2 for a mistake in usage.\n",
+        .run = dg_command_run,
+    },
+    {
+        .name = "check",
+        .usage = "[--profile NAME] [FILE]",
+        .summary = "read a policy and its certificates, and say what they come to",
+        .details =
+            "  --profile NAME   the profile to show; default: $DISTGUARD_PROFILE, else the file's\n"
+            "  FILE             default: $DISTGUARD_CONF, else /etc/distguard/shim.conf\n"
+            "\n"
+            "Every profile is read; certificates are checked for the one that is shown. Run it as\n"
+            "the user that the node runs as. A table on a terminal, key=value lines in a pipe.\n"
+            "\n"
+            "Exit status: 0 if nodes can start with it, 1 if not, 2 for a mistake in usage.\n",
+        .run = dg_command_check,
+    },
+    {
+        .name = "pki init",
+        .usage = "DIR [--days N]",
+        .summary = "make a certificate authority",
+        .details = "  --days N         its validity; default: 3650\n"
+                   "\n"
+                   "Makes DIR (mode 0700) with ca.pem and ca.key. Overwrites nothing.\n"
+                   "\n"
+                   "Exit status: 0, 1 if it could not, 2 for a mistake in usage.\n",
+        .run = dg_command_pki_init,
+    },
+    {
+        .name = "pki issue",
+        .usage = "DIR NAME [--dns NAME]... [--ip ADDRESS]... [--uri URI]... [--days N]",
+        .summary = "issue a node's certificate and key",
+        .details =
+            "  --dns NAME       host name in the certificate; *.example.org for all of a domain\n"
+            "  --ip ADDRESS     IPv4 or IPv6 address in the certificate\n"
+            "  --uri URI        URI in the certificate, as spiffe://example.org/web\n"
+            "  --days N         its validity; default: 90; it ends with its CA at the latest\n"
+            "\n"
+            "Makes NAME.pem (certificate and chain) and NAME.key in DIR, with the CA of\n"
+            "`distguard pki init`. Needs at least one name. Overwrites nothing.\n"
+            "\n"
+            "Exit status: 0, 1 if it could not, 2 for a mistake in usage.\n",
+        .run = dg_command_pki_issue,
+    },
+    {
+        .name = "help",
+        .usage = "[COMMAND]",
+        .summary = "explain a command",
+        .details = "",
+        .run = dg_command_help,
+    },
+};
+const size_t dg_command_count = sizeof dg_commands / sizeof dg_commands[0];
+
+static const struct dg_command *named(const char *name)
+{
+    for (size_t i = 0; i < dg_command_count; i++) {
+        if (strcmp(dg_commands[i].name, name) == 0)
+            return &dg_commands[i];
+    }
+    return NULL;
+}
+
+bool dg_command_is_group(const char *word)
+{
+    size_t size = strlen(word);
+
+    for (size_t i = 0; i < dg_command_count && size > 0; i++) {
+        if (strncmp(dg_commands[i].name, word, size) == 0 && dg_commands[i].name[size] == ' ')
+            return true;
+    }
+    return false;
+}
+
+static void complain_unknown(const char *name)
+{
+    struct dg_suggestion suggestion;
+
+    dg_suggest_start(&suggestion, name);
+    for (size_t i = 0; i < dg_command_count; i++)
+        dg_suggest_candidate(&suggestion, dg_commands[i].name);
+    if (suggestion.best != NULL)
+        dg_complain("unknown command \"%s\": did you mean \"%s\"?", name, suggestion.best);
+    else
+        dg_complain("unknown command \"%s\": `distguard help` lists them", name);
+}
+
+const struct dg_command *dg_command_find(int argc, char **argv, int *words)
+{
+    const struct dg_command *command;
+    char name[NAME_SIZE];
+    bool group = dg_command_is_group(argv[0]);
+
+    if (group && argc == 1) {
+        dg_complain("\"%s\" alone is no command: `distguard help %s` lists what it can do", argv[0],
+                    argv[0]);
+        return NULL;
+    }
+    *words = group ? 2 : 1;
+    (void)snprintf(name, sizeof name, "%s%s%s", argv[0], group ? " " : "", group ? argv[1] : "");
+    command = named(name);
+    if (command == NULL)
+        complain_unknown(name);
+    return command;
+}

@@ -1,0 +1,47 @@
+#include "cli/print.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define KEY_WIDTH 23
+
+bool dg_print_for_people(void)
+{
+    return isatty(STDOUT_FILENO) == 1;
+}
+
+void dg_print_fact(const char *key, const char *format, ...)
+{
+    char *value = NULL;
+    va_list arguments;
+    int size;
+
+    va_start(arguments, format);
+    size = vasprintf(&value, format, arguments);
+    va_end(arguments);
+    if (size < 0) {
+        (void)fputs("distguard: out of memory\n", stderr);
+        exit(EXIT_FAILURE);
+    }
+    /* A value is one line, and no terminal obeys it. */
+    for (char *c = value; *c != '\0'; c++) {
+        if ((unsigned char)*c < ' ' || *c == '\x7f')
+            *c = '?';
+    }
+    if (dg_print_for_people())
+        (void)printf("%-*s  %s\n", KEY_WIDTH, key, value);
+    else
+        (void)printf("%s=%s\n", key, value);
+    free(value);
+}
+
+void dg_print_date(char date[DG_DATE_SIZE], time_t time)
+{
+    struct tm utc;
+
+    if (gmtime_r(&time, &utc) == NULL ||
+        strftime(date, DG_DATE_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+        date[0] = '\0';
+}

@@ -1,0 +1,18 @@
+/* Answers on stdout: for people on a terminal, for programs in a pipe. */
+#ifndef DISTGUARD_CLI_PRINT_H
+#define DISTGUARD_CLI_PRINT_H
+
+#include <stdbool.h>
+#include <time.h>
+
+#define DG_DATE_SIZE 32
+
+bool dg_print_for_people(void);
+
+/* One fact: aligned columns on a terminal, `key=value` in a pipe; control characters as '?'. */
+void dg_print_fact(const char *key, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* "2027-02-20T14:00:00Z" */
+void dg_print_date(char date[DG_DATE_SIZE], time_t time);
+
+#endif
