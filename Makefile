@@ -78,3 +78,20 @@ clean:
 	rm -rf $(B)
 
 -include $(PRELOAD_OBJ:.o=.d) $(CORE_OBJ:.o=.d) $(POLICY_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
+
+# ROUNDS=, METRICS=, CARRIERS= and OUT= choose: see tests/bench/README.md.
+.PHONY: bench
+bench:
+	tests/tools/install-packages bench
+	$(MAKE) all
+	BUILD='$(B)' tests/bench/run
+
+.PHONY: deps demo
+# What the project needs on a Debian, all of it.
+deps:
+	@tests/tools/install-packages build test demo bench
+
+demo:
+	@tests/tools/install-packages demo
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(B)) examples/demo/demo.sh
