@@ -95,3 +95,5 @@ demo:
 	@tests/tools/install-packages demo
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(abspath $(B)) examples/demo/demo.sh
+
+include tests/tests.mk

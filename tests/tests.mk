@@ -1,0 +1,61 @@
+# The tests: `make test` runs all of them, `make test TESTS=tests/unit/test_policy.c` one.
+
+UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+SYSTEM_SRC := $(wildcard tests/system/*.t)
+UNIT       := $(UNIT_SRC:%.c=$(B)/%)
+UNIT_ASAN  := $(UNIT_SRC:%.c=$(B)/asan/%)
+
+PROVE := prove --exec tests/tools/run-test --timer -j2
+
+# A unit test is linked with everything but the interposers, which would replace its own calls.
+TESTED_OBJ := $(CORE_OBJ) $(POLICY_OBJ)
+
+$(UNIT): $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(TESTED_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $^ $(DG_LDFLAGS) $(LDFLAGS) $(CORE_LIBS) -lcmocka
+
+# The same again under the sanitizers, with objects of its own.
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+$(B)/asan/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(DG_CFLAGS) $(ASAN) -MMD -MP -c -o $@ $<
+
+$(UNIT_ASAN): $(B)/asan/tests/unit/%: $(B)/asan/obj/tests/unit/%.o $(TESTED_OBJ:$(B)/%=$(B)/asan/%)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(ASAN) -o $@ $^ $(DG_LDFLAGS) $(LDFLAGS) $(CORE_LIBS) -lcmocka
+
+# Objects that only pattern rules name would be deleted as intermediate, and compiled again each time.
+.SECONDARY: $(UNIT_SRC:%.c=$(B)/obj/%.o) $(UNIT_SRC:%.c=$(B)/asan/obj/%.o)
+
+.PHONY: unit unit-asan
+unit: $(UNIT)
+	$(PROVE) $(UNIT)
+
+unit-asan: $(UNIT_ASAN)
+	$(PROVE) $(UNIT_ASAN)
+
+# The slow ones first, so that two jobs end together. A unit test may be named by its source: it runs both ways.
+TESTS  ?= $(SYSTEM_SRC) $(UNIT_SRC)
+CHOSEN := $(filter-out %.c,$(TESTS)) \
+          $(patsubst %.c,$(B)/%,$(filter %.c,$(TESTS))) $(patsubst %.c,$(B)/asan/%,$(filter %.c,$(TESTS)))
+
+# Make starts anew once the packages are there, as there may have been no compiler.
+.PHONY: test test-programs
+test:
+	tests/tools/install-packages test
+	$(MAKE) all test-programs
+	$(PROVE) $(CHOSEN)
+
+test-programs: $(filter $(B)/%,$(CHOSEN))
+
+LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(UNIT_SRC)
+
+.PHONY: lint
+lint:
+	clang-format --dry-run -Werror $$(find cli policy shim tests -name '*.[ch]')
+	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
+	    --std=c11 -D_GNU_SOURCE -I. $(LINT_SRC)
+	printf '%s\n' $(LINT_SRC) | xargs -P2 -n4 clang-tidy --quiet -- $(DG_CFLAGS)
+
+-include $(UNIT_SRC:%.c=$(B)/obj/%.d) $(UNIT_SRC:%.c=$(B)/asan/obj/%.d) $(TESTED_OBJ:$(B)/%.o=$(B)/asan/%.d)
