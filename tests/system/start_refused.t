@@ -64,8 +64,8 @@ my @refused = (
     ['no core library', { %working, LD_PRELOAD => "$lone_dir/libdistguard.so" }, qr{libdistguard-core\.so}],
 );
 
-my @lone_node    = qw(erl -noshell -eval), 'io:put_chars("I run"), halt(0).';
-my @named_node   = qw(erl -noshell -sname refused -eval), 'io:put_chars("I run"), halt(0).';
+my @lone_node    = (qw(erl -noshell -eval), 'io:put_chars("I run"), halt(0).');
+my @named_node   = (qw(erl -noshell -sname refused -eval), 'io:put_chars("I run"), halt(0).');
 my @other_guards = ([qw(epmd -names)], [qw(erl_call -sname a -a), 'erlang node']);
 
 for my $case (@refused) {
@@ -73,7 +73,7 @@ for my $case (@refused) {
     subtest $what => sub {
         for my $argv (\@lone_node, \@named_node, @other_guards) {
             my $run = $host->run({ env => $env }, @$argv);
-            is($run->status, EXIT_REFUSED, "@$argv[0, 1] is not started") or diag $run->describe;
+            is($run->status, EXIT_REFUSED, "$argv->[0] is not started") or diag $run->describe;
             like($run->err, $message, 'stderr says why');
             like($run->err, qr/distguard/, 'and who says so');
             unlike($run->out, qr/I run/, 'nothing of it ran');

@@ -14,12 +14,13 @@ sub enter {
         be_init();
         return;
     }
-    my @user = $> == 0 ? () : qw(--user --map-root-user);
-    my @unshare = ('unshare', @user, qw(--pid --net --mount --uts --ipc --fork --kill-child --mount-proc));
+    # The user namespace comes first: entering one makes the kernel forget that we are to die with our parent.
+    my @user = $> == 0 ? () : qw(unshare --user --map-root-user --);
+    my @unshare = qw(unshare --pid --net --mount --uts --ipc --fork --kill-child --mount-proc --);
     $ENV{DISTGUARD_LAB_INSIDE} = 1;
     $| = 1;
-    exec qw(setpriv --pdeathsig KILL --), @unshare, '--', $^X, (map {"-I$_"} @INC), $0, @ARGV;
-    die "laboratory: cannot run setpriv: $! (package util-linux)\n";
+    exec @user, qw(setpriv --pdeathsig KILL --), @unshare, $^X, (map {"-I$_"} @INC), $0, @ARGV;
+    die "laboratory: cannot run unshare: $! (package util-linux)\n";
 }
 
 # Forks; returns in the child, which carries on as the script. The parent ends with it.
