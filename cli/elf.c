@@ -51,7 +51,7 @@ int dg_elf_read(int fd, const char *path, struct dg_elf *elf, struct dg_error *e
 
     *elf = (struct dg_elf){.class = 0};
     if (!read_at(fd, start, sizeof start, 0) || memcmp(start, ELFMAG, SELFMAG) != 0)
-        return dg_fail(error, "%s is not an ELF file", path);
+        return dg_fail(error, "%s is not an ELF file (a script would start with #!)", path);
     elf->class = start[EI_CLASS];
     elf->order = start[EI_DATA];
     elf->machine = elf->order == ELFDATA2MSB
