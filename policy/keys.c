@@ -190,7 +190,7 @@ static int fail_unknown(const struct reader *reader, const config_setting_t *set
     if (nearest == NULL)
         dg_fail(&sentence, "unknown key; allowed here: %s", allowed.bytes);
     else
-        dg_fail(&sentence, "unknown key, did you mean %s? allowed here: %s", nearest,
+        dg_fail(&sentence, "unknown key (did you mean %s?); allowed here: %s", nearest,
                 allowed.bytes);
     return fail_at(reader, setting, path, sentence.text);
 }

@@ -82,7 +82,7 @@ int dg_parse_word(const struct dg_key *key, const config_setting_t *setting, voi
         dg_suggest_candidate(&suggestion, word->name);
     }
     if (suggestion.best != NULL)
-        return wrong(problem, setting, "unknown word \"%s\", did you mean \"%s\"?", text,
+        return wrong(problem, setting, "unknown word \"%s\" (did you mean \"%s\"?)", text,
                      suggestion.best);
     return wrong(problem, setting, "unknown word \"%s\"", text);
 }
