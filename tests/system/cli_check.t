@@ -1,0 +1,128 @@
+#!/usr/bin/perl
+# `distguard check` says what a policy comes to, and whether a node could start with it.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Distguard::Tool qw(tool folder spew slurp run on_terminal describe);
+use File::Copy qw(copy);
+use Test::More;
+
+my $folder = folder();
+my $pki    = "$folder/pki";
+for my $command (['init', $pki], ['issue', $pki, 'node', '--dns', 'a.example.org', '--ip', '192.0.2.1'],
+    ['issue', $pki, 'other', '--dns', 'b'], ['issue', $pki, 'brief', '--dns', 'c', '--days', '3'],
+    ['init', "$folder/stranger"])
+{
+    my $run = run(tool(), 'pki', @$command);
+    $run->{status} == 0 or BAIL_OUT(describe($run));
+}
+
+sub conf {
+    my (%tls) = @_;
+    %tls = (certificate => "$pki/node.pem", private_key => "$pki/node.key", ca => "$pki/ca.pem", %tls);
+    my $settings = join ' ', map { "$_ = \"$tls{$_}\";" } sort keys %tls;
+    return spew("$folder/shim.conf", <<"    END");
+        version = 1;
+        default_profile = "production";
+        profiles: {
+            production: {
+                mode = "require";
+                tls: { $settings };
+                local = "deny";
+                distribution: { ports = [ "9100-9110", "9200" ]; };
+                programs = [ "beam.smp", "my_node" ];
+                log: { target = "stderr"; level = "debug"; };
+            };
+            development: { mode = "off"; };
+        };
+    END
+}
+
+sub check { return run(ref $_[0] ? shift : {}, tool(), 'check', @_) }
+
+sub facts {
+    my ($run) = @_;
+    return { map { /^([\w.]+)=(.*)/ ? ($1 => $2) : () } split /\n/, $run->{out} };
+}
+
+# A copy of a file, with the mode given.
+sub copy_of {
+    my ($name, $mode) = @_;
+    my $path = "$folder/copy-$name";
+    copy("$pki/$name", $path) or die "$path: $!";
+    chmod $mode, $path;
+    return $path;
+}
+
+subtest 'a good policy' => sub {
+    my $conf = conf();
+    my $run  = check($conf);
+    is($run->{status}, 0, 'is good') or diag describe($run);
+    is($run->{err}, '', 'without a word on stderr');
+    my $facts = facts($run);
+    my %expected = (
+        'file'                  => $conf,
+        'profile'               => 'production',
+        'mode'                  => 'require',
+        'local'                 => 'deny',
+        'programs'              => 'beam.smp,my_node',
+        'distribution.ports'    => '9100-9110,9200',
+        'tls.certificate'       => "$pki/node.pem",
+        'tls.certificate.names' => 'DNS:a.example.org,IP:192.0.2.1',
+        'tls.private_key'       => "$pki/node.key",
+        'tls.ca'                => "$pki/ca.pem",
+        'log.target'            => 'stderr',
+        'log.level'             => 'debug',
+        'verdict'               => 'good',
+    );
+    is($facts->{$_}, $expected{$_}, $_) for sort keys %expected;
+    like($facts->{'tls.certificate.expires'}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/, 'tls.certificate.expires');
+    is(() = $run->{out} =~ /^[\w.]+=.*\n/mg, scalar(() = $run->{out} =~ /\n/g), 'every line is key=value');
+
+    my $shown = on_terminal(tool(), 'check', $conf);
+    like($shown->{out}, qr/^mode +require\r$/m, 'a table on a terminal') or diag describe($shown);
+    like($shown->{out}, qr/^tls\.certificate\.expires +\S+ \((89|90) days\)\r$/m, 'with the days that are left');
+};
+
+subtest 'which policy, which profile' => sub {
+    my $conf = conf();
+    is(facts(check($conf, '--profile', 'development'))->{mode}, 'off', '--profile');
+    is(facts(check('--profile=development', $conf))->{verdict}, 'off: nothing is guarded', 'and before the file');
+    is(facts(check({ env => { DISTGUARD_CONF => $conf } }))->{file}, $conf, 'DISTGUARD_CONF');
+    is(facts(check({ env => { DISTGUARD_PROFILE => 'development' } }, $conf))->{profile}, 'development', 'DISTGUARD_PROFILE');
+    like(check({ env => { DISTGUARD => 'off' } }, $conf)->{err}, qr/DISTGUARD=off/, 'DISTGUARD=off is pointed out');
+    my $off = conf(certificate => '/nowhere/node.pem');
+    is(check($off, '--profile', 'development')->{status}, 0, 'in mode off no certificate is needed');
+};
+
+subtest 'what keeps nodes from starting' => sub {
+    my @cases = (
+        ['no policy',             sub { "$folder/none.conf" },                                  qr{none\.conf}],
+        ['an unknown profile',    sub { (conf(), '--profile', 'moon') },                        qr{moon}],
+        ['a mistake in another profile', sub { my $conf = conf(); spew("$folder/bad.conf", slurp($conf) =~ s/"off"/"of"/r) }, qr{bad\.conf:\d+}],
+        ['a policy that others may write', sub { my $conf = conf(); chmod 0666, $conf; $conf }, qr{chmod}],
+        ['no certificate',        sub { conf(certificate => '/nowhere/node.pem') },             qr{/nowhere/node\.pem}],
+        ['no key',                sub { conf(private_key => '/nowhere/node.key') },             qr{/nowhere/node\.key}],
+        ['no trust anchor',       sub { conf(ca => '/nowhere/ca.pem') },                        qr{/nowhere/ca\.pem}],
+        ['a key for all to read', sub { conf(private_key => copy_of('node.key', 0644)) },       qr{chmod 0600}],
+        ['another one\'s key',    sub { conf(private_key => "$pki/other.key") },                qr{other\.key}],
+        ['the trust anchor of somebody else', sub { conf(ca => "$folder/stranger/ca.pem") },    qr{node\.pem}],
+        ['a certificate that is none', sub { conf(certificate => spew("$folder/none.pem", "none\n")) }, qr{none\.pem}],
+    );
+    for my $case (@cases) {
+        my ($what, $arguments, $expected) = @$case;
+        my $run = check($arguments->());
+        ok($run->{status} == 1 && $run->{err} =~ $expected, $what) or diag describe($run), "\nwanted: status 1, $expected";
+    }
+    my $run = check(conf(private_key => "$pki/other.key"));
+    is(facts($run)->{verdict}, 'refused: nodes do not start', 'the verdict') or diag describe($run);
+};
+
+subtest 'a certificate that ends soon' => sub {
+    my $run = check(conf(certificate => "$pki/brief.pem", private_key => "$pki/brief.key"));
+    is($run->{status}, 0, 'is good still') or diag describe($run);
+    like($run->{err}, qr{brief\.pem expires in [23] days}, 'and is pointed out');
+};
+
+done_testing;
