@@ -104,8 +104,8 @@ static void write_line(enum dg_log_level level, const char *event, va_list pairs
     if (dropped > 0)
         suffix_size = (size_t)snprintf(suffix, sizeof suffix, " dropped=%lu", dropped);
     size = put_prefix(line, level);
-    /* One byte more for the newline; the NUL's place is taken by it or by the suffix. */
-    size += dg_log_format(line + size, sizeof line - size - suffix_size - 1, event, pairs);
+    /* The NUL that this leaves room for makes way for the newline. */
+    size += dg_log_format(line + size, sizeof line - size - suffix_size, event, pairs);
     memcpy(line + size, suffix, suffix_size);
     size += suffix_size;
     if (log_state.target != DG_LOG_TO_SYSLOG) /* a datagram ends by itself */

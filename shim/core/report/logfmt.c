@@ -87,11 +87,10 @@ static bool needs_quotes(const char *value)
     return false;
 }
 
+/* The caller has seen to it that there is room for two quotes. */
 static void put_quoted(struct line *line, const char *value)
 {
     put(line, "\"", 1, 1);
-    if (line->full)
-        return;
     while (*value != '\0' && !line->full) {
         size_t size = plain_size(value);
         char escaped[sizeof "\\xff"];
@@ -126,18 +125,17 @@ static void put_bare(struct line *line, const char *value)
 
 static void put_pair(struct line *line, const char *key, const char *value)
 {
-    size_t start = line->used, key_size = strlen(key);
+    bool quotes = needs_quotes(value);
+    size_t start = line->used, value_size = quotes ? strlen("\"\"") : plain_size(value);
 
-    /* A key goes in with at least the room for an empty value, or not at all. */
+    /* A key goes in with the beginning of its value, or not at all. */
     if (start > 0)
-        put(line, " ", 1, key_size + strlen("=\"\""));
-    put(line, key, key_size, strlen("=\"\""));
-    put(line, "=", 1, strlen("\"\""));
-    if (line->full) {
+        put(line, " ", 1, 0);
+    put(line, key, strlen(key), 0);
+    put(line, "=", 1, value_size);
+    if (line->full)
         line->used = start;
-        return;
-    }
-    if (needs_quotes(value))
+    else if (quotes)
         put_quoted(line, value);
     else
         put_bare(line, value);
