@@ -1,8 +1,9 @@
 /*
  * What the two libraries say to each other.
  *
- * libdistguard.so (shim/preload) finds the real functions and calls the core's hooks; libdistguard-core.so
- * (shim/core) decides. Both are built together and refuse each other if their DG_ABI differs.
+ * libdistguard.so (shim/preload) finds the real functions and calls the core's hooks;
+ * libdistguard-core.so (shim/core) decides. Both are built together and refuse each other if their
+ * DG_ABI differs.
  */
 #ifndef DISTGUARD_ABI_H
 #define DISTGUARD_ABI_H
@@ -32,22 +33,23 @@ struct dg_real {
     ssize_t (*send)(int fd, const void *bytes, size_t size, int flags);
     ssize_t (*write)(int fd, const void *bytes, size_t size);
     int (*shutdown)(int fd, int how);
+    int (*setsockopt)(int fd, int level, int name, const void *value, socklen_t size);
     int (*close)(int fd);
-    int (*dup2)(int from, int to);
 };
 
 /*
- * The core's hooks. A hook that returns bool says whether it has done the call: then *result (and errno) is the
- * caller's answer; else the preload library makes the real call.
+ * The core's hooks. A hook that returns bool says whether it has done the call: then *result (and
+ * errno) is the caller's answer; else the preload library makes the real call.
  *
- * A descriptor is watched when watched[fd] is not NULL; hooks that take one are called for watched descriptors
- * only, which keeps every other descriptor at the cost of one comparison.
+ * A descriptor is watched when watched[fd] is not NULL; hooks that take one are called for watched
+ * descriptors only, which keeps every other descriptor at the cost of one comparison.
  */
 struct dg_hooks {
     void *_Atomic *watched;
     int watched_size;
 
-    /* After socket(2): returns fd, or -1 with errno where it cannot be guarded (it is closed then). */
+    /* After socket(2): returns fd, or -1 with errno where it cannot be guarded (it is closed then).
+     */
     int (*socket_opened)(int fd, int domain, int type);
     bool (*bind)(int fd, const struct sockaddr *address, socklen_t size, int *result);
     bool (*listen)(int fd, int backlog, int *result);
@@ -63,10 +65,12 @@ struct dg_hooks {
     bool (*shutdown)(int fd, int how, int *result);
     /* setsockopt(2): only the options that would break the guard are done (refused) here. */
     bool (*set_option)(int fd, int level, int name, int *result);
-    /* Calls through which we cannot guard data (splice, preadv2, fdopen, …): true, errno EOPNOTSUPP, where refused. */
+    /* Calls through which we cannot guard data (splice, preadv2, fdopen, …): true, errno
+     * EOPNOTSUPP, where refused. */
     bool (*unsupported)(int fd, const char *call);
 
-    /* Before the real close, or the dup2 that replaces the descriptor: afterwards it is not watched. */
+    /* Before the real close, or the dup2 that replaces the descriptor: afterwards it is not
+     * watched. */
     void (*closing)(int fd);
     /* Before the real close_range or closefrom. */
     void (*closing_range)(unsigned first, unsigned last);
@@ -83,8 +87,9 @@ enum dg_core_verdict {
 #define DG_REASON_SIZE 1024
 
 /*
- * The core's only entry. Called once, before main() and before any thread. `program` is the base name of
- * /proc/self/exe; `abi` the caller's DG_ABI. Fills `hooks` when it returns DG_CORE_GUARDING.
+ * The core's only entry. Called once, before main() and before any thread. `program` is the base
+ * name of /proc/self/exe; `abi` the caller's DG_ABI. Fills `hooks` when it returns
+ * DG_CORE_GUARDING.
  */
 typedef enum dg_core_verdict dg_core_start_function(const char *abi, const char *program,
                                                     const struct dg_real *real,

@@ -1,8 +1,9 @@
 /*
  * Our certificate, its key and the trust anchors, made ready for handshakes: immutable once built.
  *
- * Uses an OpenSSL library context of its own, so that neither the VM's crypto application nor we can change the
- * other's settings, and sets every parameter itself, so that nothing of OPENSSL_CONF counts.
+ * Uses an OpenSSL library context of its own, so that neither the VM's crypto application nor we
+ * can change the other's settings, and sets every parameter itself, so that nothing of OPENSSL_CONF
+ * counts.
  */
 #ifndef DISTGUARD_TLS_CREDENTIALS_H
 #define DISTGUARD_TLS_CREDENTIALS_H
@@ -12,16 +13,17 @@
 struct dg_credentials;
 
 /*
- * To be called once in a process before any other use of OpenSSL: no atexit handler (a VM that exits while its
- * threads are inside OpenSSL would crash, openssl #17112).
+ * To be called once in a process before any other use of OpenSSL: no atexit handler (a VM that
+ * exits while its threads are inside OpenSSL would crash, openssl #17112).
  */
 int dg_tls_start(struct dg_error *error);
 
 /*
- * Reads and checks the files that the policy names: certificate chain, private key (permissions, never a
- * passphrase prompt, match with the certificate), trust anchors.
+ * Reads and checks the files that the policy names: certificate chain, private key (permissions,
+ * never a passphrase prompt, match with the certificate), trust anchors.
  *
- * Returns 0 and credentials that the caller frees with dg_credentials_free(), or -1 with the reason in `error`.
+ * Returns 0 and credentials that the caller frees with dg_credentials_free(), or -1 with the reason
+ * in `error`.
  */
 int dg_credentials_load(const struct dg_tls_policy *policy, struct dg_credentials **credentials,
                         struct dg_error *error);

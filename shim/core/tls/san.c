@@ -10,13 +10,13 @@
 #define FILE_NAME_MAX 200 /* with ".pem" well below NAME_MAX */
 #define DAYS_MAX 36500
 
-static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-static const char digits[] = "0123456789";
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
 
 /* Of the C locale, whatever the caller's is. */
 static bool is_letter(char c)
 {
-    return c != '\0' && strchr(letters, c) != NULL;
+    return c != '\0' && strchr(LETTERS, c) != NULL;
 }
 
 static bool is_digit(char c)
@@ -112,11 +112,7 @@ int dg_san_check_uri(const char *uri, struct dg_error *error)
 
 static int check_file_name(const char *name, struct dg_error *error)
 {
-    char allowed[sizeof letters + sizeof digits + 4];
-
-    (void)strcpy(allowed, letters);
-    (void)strcat(allowed, digits);
-    (void)strcat(allowed, "._-@");
+    static const char allowed[] = LETTERS DIGITS "._-@";
 
     if (strcmp(name, "ca") == 0)
         return dg_fail(error, "NAME \"ca\" is the CA's own: choose another, as the host's name");

@@ -1,0 +1,114 @@
+#include "shim/core/core.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shim/core/report/log.h"
+#include "shim/core/socket/hooks.h"
+#include "shim/core/socket/learned.h"
+#include "shim/core/socket/table.h"
+
+struct dg_core dg_core;
+
+static ssize_t transport_receive(int fd, void *bytes, size_t size, bool peek)
+{
+    return dg_core.real.recv(fd, bytes, size, MSG_DONTWAIT | (peek ? MSG_PEEK : 0));
+}
+
+static ssize_t transport_send(int fd, const void *bytes, size_t size)
+{
+    return dg_core.real.send(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static const struct dg_hooks all_hooks = {
+    .watched = dg_table,
+    .watched_size = DG_TABLE_SIZE,
+    .socket_opened = dg_hook_socket_opened,
+    .bind = dg_hook_bind,
+    .listen = dg_hook_listen,
+    .connect = dg_hook_connect,
+    .accept = dg_hook_accept,
+    .receive = dg_hook_receive,
+    .send = dg_hook_send,
+    .sendfile = dg_hook_sendfile,
+    .readable = dg_hook_readable,
+    .shutdown = dg_hook_shutdown,
+    .set_option = dg_hook_set_option,
+    .unsupported = dg_hook_unsupported,
+    .closing = dg_hook_closing,
+    .closing_range = dg_hook_closing_range,
+    .duplicated = dg_hook_duplicated,
+};
+
+static enum dg_core_verdict refuse(char reason[DG_REASON_SIZE], const char *text)
+{
+    (void)snprintf(reason, DG_REASON_SIZE, "%s", text);
+    return DG_CORE_REFUSED;
+}
+
+static void start_log(const char *program)
+{
+    const struct dg_log_calls calls = {
+        .write = dg_core.real.write,
+        .close = dg_core.real.close,
+        .socket = dg_core.real.socket,
+        .connect = dg_core.real.connect,
+        .send = dg_core.real.send,
+    };
+
+    dg_log_start(&dg_core.policy->log, program, &calls);
+}
+
+/* Everything that can be refused. Returns 0, or -1 with `error`. */
+static int start(const char *program, struct dg_policy *policy, struct dg_error *error)
+{
+    struct dg_credentials *credentials;
+
+    dg_core.policy = policy;
+    dg_core.program = dg_program_read(program);
+    if (policy->epmd.port != 0) {
+        dg_core.program.epmd_port = policy->epmd.port;
+    }
+    start_log(program);
+    if (dg_tls_start(error) != 0 || dg_credentials_load(&policy->tls, &credentials, error) != 0) {
+        return -1;
+    }
+    dg_core.credentials = credentials;
+    if (dg_table_start() != 0 || pthread_atfork(NULL, NULL, dg_learned_forked) != 0) {
+        return dg_fail(error, "fork handlers cannot be registered: out of memory");
+    }
+    return 0;
+}
+
+__attribute__((visibility("default"))) enum dg_core_verdict
+dg_core_start(const char *abi, const char *program, const struct dg_real *real,
+              struct dg_hooks *hooks, char reason[DG_REASON_SIZE])
+{
+    struct dg_error error = {""};
+    struct dg_policy *policy;
+
+    if (strcmp(abi, DG_ABI) != 0) {
+        return refuse(reason, "libdistguard.so and libdistguard-core.so are of different versions; "
+                              "install both from one build");
+    }
+    if (dg_policy_load(NULL, NULL, &policy, &error) != 0) {
+        return refuse(reason, error.text);
+    }
+    if (policy->mode == DG_MODE_OFF || !dg_policy_guards(policy, program)) {
+        dg_policy_free(policy);
+        return DG_CORE_NOT_GUARDED;
+    }
+    dg_core.real = *real;
+    dg_core.transport = (struct dg_transport){
+        .receive = transport_receive, .send = transport_send, .shutdown = real->shutdown};
+    if (start(program, policy, &error) != 0) {
+        return refuse(reason, error.text);
+    }
+    *hooks = all_hooks;
+    dg_log(DG_LOG_INFO, "started", "version", DG_VERSION, "profile", policy->profile, "mode",
+           dg_mode_name(policy->mode), "policy", policy->file, "certificate",
+           policy->tls.certificate, NULL);
+    return DG_CORE_GUARDING;
+}

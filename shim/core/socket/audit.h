@@ -1,0 +1,19 @@
+/* What the log is told of sockets. All take the socket locked. */
+#ifndef DISTGUARD_SOCKET_AUDIT_H
+#define DISTGUARD_SOCKET_AUDIT_H
+
+#include "shim/core/socket/table.h"
+
+/* A connection that the policy ends; `reason` is for people, `node` the claimed name or NULL. */
+void dg_audit_refused(const struct dg_socket *socket, const char *reason, const char *node);
+
+/* A plaintext connection that the policy lets in; `rule` is what let it. */
+void dg_audit_plaintext(const struct dg_socket *socket, const char *rule);
+
+/* Tells of a channel's way from `before` to what it is now: admitted, refused, broken. */
+void dg_audit_channel(const struct dg_socket *socket, enum dg_channel_state before);
+
+/* A call on a guarded socket that we cannot do. */
+void dg_audit_unsupported(const struct dg_socket *socket, const char *call);
+
+#endif

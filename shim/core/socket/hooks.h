@@ -1,0 +1,26 @@
+/* The hooks of shim/abi.h; see there for what each must do. */
+#ifndef DISTGUARD_SOCKET_HOOKS_H
+#define DISTGUARD_SOCKET_HOOKS_H
+
+#include "shim/abi.h"
+
+/* connection.c: how sockets come and go */
+int dg_hook_socket_opened(int fd, int domain, int type);
+bool dg_hook_bind(int fd, const struct sockaddr *address, socklen_t size, int *result);
+bool dg_hook_listen(int fd, int backlog, int *result);
+bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int *result);
+int dg_hook_accept(int fd, struct sockaddr *address, socklen_t *size, int flags);
+void dg_hook_closing(int fd);
+void dg_hook_closing_range(unsigned first, unsigned last);
+void dg_hook_duplicated(int fd, int copy);
+
+/* data.c: what passes through them */
+bool dg_hook_receive(int fd, struct msghdr *message, int flags, ssize_t *result);
+bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *result);
+bool dg_hook_sendfile(int fd, int from, off_t *offset, size_t count, ssize_t *result);
+bool dg_hook_readable(int fd, int *bytes, int *result);
+bool dg_hook_shutdown(int fd, int how, int *result);
+bool dg_hook_set_option(int fd, int level, int name, int *result);
+bool dg_hook_unsupported(int fd, const char *call);
+
+#endif

@@ -1,0 +1,194 @@
+#include "shim/core/socket/table.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { SOCKETS_PER_SLAB = 64 };
+
+void *_Atomic dg_table[DG_TABLE_SIZE];
+static atomic_int table_end;
+
+static pthread_mutex_t free_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct dg_socket *free_sockets; /* under free_lock */
+
+/*
+ * A child of fork(2) has our table and none of our threads: any lock may have been held. Its
+ * guarded connections belong to the parent, whose record sequence numbers it would destroy: it may
+ * close them and nothing else.
+ */
+static void forked(void)
+{
+    pthread_mutex_init(&free_lock, NULL);
+    for (int fd = 0; fd < dg_table_end(); fd++) {
+        struct dg_socket *socket = atomic_load(&dg_table[fd]);
+
+        if (socket != NULL) {
+            pthread_mutex_init(&socket->lock, NULL);
+            if (socket->channel != NULL) {
+                socket->role = DG_ROLE_FOREIGN;
+                socket->channel = NULL;
+            }
+        }
+    }
+}
+
+/* No socket may be half recycled when the child looks at the list. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&free_lock);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&free_lock);
+}
+
+int dg_table_start(void)
+{
+    return pthread_atfork(before_fork, after_fork, forked);
+}
+
+/* With free_lock held. */
+static bool add_slab(void)
+{
+    struct dg_socket *slab = calloc(SOCKETS_PER_SLAB, sizeof *slab);
+
+    if (slab == NULL) {
+        return false;
+    }
+    for (int i = 0; i < SOCKETS_PER_SLAB; i++) {
+        pthread_mutex_init(&slab[i].lock, NULL);
+        slab[i].next_free = free_sockets;
+        free_sockets = &slab[i];
+    }
+    return true;
+}
+
+static struct dg_socket *take_free(void)
+{
+    struct dg_socket *socket = NULL;
+
+    pthread_mutex_lock(&free_lock);
+    if (free_sockets != NULL || add_slab()) {
+        socket = free_sockets;
+        free_sockets = socket->next_free;
+    }
+    pthread_mutex_unlock(&free_lock);
+    return socket;
+}
+
+static void give_back(struct dg_socket *socket)
+{
+    pthread_mutex_lock(&free_lock);
+    socket->next_free = free_sockets;
+    free_sockets = socket;
+    pthread_mutex_unlock(&free_lock);
+}
+
+static void reset(struct dg_socket *socket, enum dg_role role)
+{
+    socket->next_free = NULL;
+    socket->descriptors = 1;
+    socket->role = role;
+    socket->incoming = false;
+    socket->expected = false;
+    socket->port = 0;
+    socket->first_size = 0;
+    socket->peer = (struct sockaddr_storage){0};
+    socket->channel = NULL;
+}
+
+static void raise_end(int fd)
+{
+    int end = atomic_load(&table_end);
+
+    while (fd >= end && !atomic_compare_exchange_weak(&table_end, &end, fd + 1)) {
+    }
+}
+
+int dg_table_end(void)
+{
+    return atomic_load(&table_end);
+}
+
+void dg_table_evict(int fd)
+{
+    struct dg_socket *stale = dg_table_lock(fd);
+
+    if (stale != NULL) {
+        dg_table_forget(fd, stale);
+    }
+}
+
+struct dg_socket *dg_table_watch(int fd, enum dg_role role)
+{
+    struct dg_socket *socket;
+
+    if (fd < 0 || fd >= DG_TABLE_SIZE) {
+        errno = EMFILE;
+        return NULL;
+    }
+    dg_table_evict(fd);
+    socket = take_free();
+    if (socket == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    pthread_mutex_lock(&socket->lock);
+    reset(socket, role);
+    raise_end(fd);
+    atomic_store(&dg_table[fd], socket);
+    return socket;
+}
+
+struct dg_socket *dg_table_lock(int fd)
+{
+    if (fd < 0 || fd >= DG_TABLE_SIZE) {
+        return NULL;
+    }
+    for (;;) {
+        struct dg_socket *socket = atomic_load(&dg_table[fd]);
+
+        if (socket == NULL) {
+            return NULL;
+        }
+        pthread_mutex_lock(&socket->lock);
+        if (atomic_load(&dg_table[fd]) == socket) {
+            return socket;
+        }
+        pthread_mutex_unlock(&socket->lock);
+    }
+}
+
+void dg_table_unlock(struct dg_socket *socket)
+{
+    pthread_mutex_unlock(&socket->lock);
+}
+
+void dg_table_forget(int fd, struct dg_socket *socket)
+{
+    bool last;
+
+    atomic_store(&dg_table[fd], NULL);
+    last = --socket->descriptors == 0;
+    if (last) {
+        dg_channel_free(socket->channel);
+        socket->channel = NULL;
+    }
+    pthread_mutex_unlock(&socket->lock);
+    if (last) {
+        give_back(socket);
+    }
+}
+
+bool dg_table_share(struct dg_socket *socket, int copy)
+{
+    if (copy < 0 || copy >= DG_TABLE_SIZE) {
+        return false;
+    }
+    socket->descriptors++;
+    raise_end(copy);
+    atomic_store(&dg_table[copy], socket);
+    return true;
+}

@@ -1,0 +1,79 @@
+/*
+ * Which descriptor is which socket.
+ *
+ * A descriptor that is not in the table is none of our business, and costs its caller one
+ * comparison. Sockets are recycled, never freed: a thread that looks one up while another closes it
+ * finds valid memory, takes the lock, and sees that the descriptor has moved on. Locks are held
+ * while bytes move, never while a call waits.
+ */
+#ifndef DISTGUARD_SOCKET_TABLE_H
+#define DISTGUARD_SOCKET_TABLE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "shim/core/tls/channel.h"
+
+enum dg_role {
+    DG_ROLE_NEW,         /* made by socket(2), neither listening nor connected yet */
+    DG_ROLE_LISTENER,    /* listening, for whatever */
+    DG_ROLE_EPMD_ASKING, /* connected to an EPMD: its request is read as it is written */
+    DG_ROLE_EPMD_ASKED,  /* has asked for a node's port: the answer is read along */
+    DG_ROLE_OUTGOING,    /* connected elsewhere: the first bytes written decide */
+    DG_ROLE_INCOMING,    /* accepted where no distribution listens: the first bytes read decide */
+    DG_ROLE_DISTRIBUTION_INCOMING, /* accepted on a distribution listener: the first byte decides */
+    DG_ROLE_GUARDED,               /* carries TLS */
+    DG_ROLE_REFUSED,               /* ended by the policy; waits for the program to close it */
+    DG_ROLE_FOREIGN,               /* was guarded when this process was forked from its owner */
+};
+
+/* As much of a stream's beginning as tells what it is, and names the peer in the log. */
+enum { DG_FIRST_BYTES = 96 };
+
+struct dg_socket {
+    pthread_mutex_t lock; /* owns all below */
+    struct dg_socket *next_free;
+    int descriptors; /* how many numbers stand for it */
+    enum dg_role role;
+    bool incoming;
+    bool expected;      /* OUTGOING: EPMD has named its destination as a node's */
+    uint16_t port;      /* LISTENER: where, host byte order */
+    uint8_t first_size; /* of first[] */
+    uint8_t first[DG_FIRST_BYTES];
+    struct sockaddr_storage peer;
+    struct dg_channel *channel; /* GUARDED */
+};
+
+/* The table itself, for the interposers' quick look; index below DG_TABLE_SIZE. */
+enum { DG_TABLE_SIZE = 1 << 20 };
+extern void *_Atomic dg_table[DG_TABLE_SIZE];
+
+/* To be called once; registers the fork handlers. Returns 0 or an errno. */
+int dg_table_start(void);
+
+/* Puts a fresh socket in the table, in place of whatever the number stood for before. Returns it
+ * locked, or NULL with errno where memory or the table is out. */
+struct dg_socket *dg_table_watch(int fd, enum dg_role role);
+
+/* The locked socket of a descriptor, or NULL. */
+struct dg_socket *dg_table_lock(int fd);
+void dg_table_unlock(struct dg_socket *socket);
+
+/* Takes a descriptor out of the table; its socket, locked by the caller, is unlocked and, with its
+ * last descriptor, recycled. The channel must have been closed by then. */
+void dg_table_forget(int fd, struct dg_socket *socket);
+
+/* Forgets what a number stood for that was closed behind our back, by a system call we do not see.
+ */
+void dg_table_evict(int fd);
+
+/* Makes `copy`, which must stand for nothing, stand for the same, locked, socket. False where the
+ * table is out. */
+bool dg_table_share(struct dg_socket *socket, int copy);
+
+/* One more than the highest number that was ever watched. */
+int dg_table_end(void);
+
+#endif
