@@ -32,7 +32,7 @@ static int unknown_option(const struct dg_command *command, const char *word,
     struct dg_suggestion suggestion;
 
     dg_suggest_start(&suggestion, word);
-    for (size_t i = 0; options[i].name != NULL && i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && options[i].name != NULL; i++) {
         (void)snprintf(names[i], sizeof names[i], "--%s", options[i].name);
         dg_suggest_candidate(&suggestion, names[i]);
     }

@@ -1,5 +1,6 @@
 #include "cli/script.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -23,9 +24,9 @@ bool dg_script_read(int fd, struct dg_script *script)
 
     word = line + 2 + strspn(line + 2, blanks);
     end = word + strcspn(word, blanks);
-    (void)strcpy(script->argument, end + strspn(end, blanks));
+    (void)snprintf(script->argument, sizeof script->argument, "%s", end + strspn(end, blanks));
     *end = '\0';
-    (void)strcpy(script->interpreter, word);
+    (void)snprintf(script->interpreter, sizeof script->interpreter, "%s", word);
     return true;
 }
 

@@ -53,26 +53,24 @@ static bool join(char path[PATH_MAX], const char *directory, size_t size, const 
 static int find_in_path(const char *command, char path[PATH_MAX], struct dg_error *error)
 {
     const char *directory = getenv("PATH");
-    char candidate[PATH_MAX] = "";
-    struct stat status;
+    int status = DG_EXIT_NOT_FOUND;
 
+    (void)dg_fail(error, "%s is in no folder of PATH", command);
     if (directory == NULL)
         directory = "/bin:/usr/bin"; /* as execvp */
     for (;;) {
         size_t size = strcspn(directory, ":");
+        bool fits = join(path, directory, size, command);
 
-        if (join(path, directory, size, command) && executable(path))
+        if (fits && executable(path))
             return 0;
-        if (candidate[0] == '\0' && stat(path, &status) == 0)
-            (void)strcpy(candidate, path);
+        /* The first that is there but not executable is what the message is about. */
+        if (fits && status == DG_EXIT_NOT_FOUND && access(path, F_OK) == 0)
+            status = not_executable(path, error);
         if (directory[size] == '\0')
-            break;
+            return status;
         directory += size + 1;
     }
-    if (candidate[0] != '\0')
-        return not_executable(candidate, error);
-    (void)dg_fail(error, "%s is in no folder of PATH", command);
-    return DG_EXIT_NOT_FOUND;
 }
 
 int dg_target_find(const char *command, char path[PATH_MAX], struct dg_error *error)
