@@ -5,7 +5,7 @@ SYSTEM_SRC := $(wildcard tests/system/*.t)
 UNIT       := $(UNIT_SRC:%.c=$(B)/%)
 UNIT_ASAN  := $(UNIT_SRC:%.c=$(B)/asan/%)
 
-PROVE := prove --exec tests/tools/run-test --timer -j2
+PROVE := DISTGUARD_BUILD=$(abspath $(B)) prove --exec tests/tools/run-test --timer -j2
 
 # A unit test is linked with everything but the interposers, which would replace its own calls.
 TESTED_OBJ := $(CORE_OBJ) $(POLICY_OBJ)

@@ -184,8 +184,7 @@ static void test_forms(void **state)
         "\tversion = 1;\r\nprofiles: {\r\n p: { tls: { handshake_timeout = 60L; }; };\r\n};\r\n",
         "# c\nversion = 1; // c\n/* c\n */profiles: { p: { tls: { handshake_timeout = 60 } } };",
         "version=1; profiles: { p: { tls: { handshake_timeout = 60; }; log: { }; epmd: { }; }; };",
-        "version=1; profiles: { p: { tls: { handshake_timeout=60 }; distribution: { ports=[] } } "
-        "};",
+        "version=1; profiles={p={tls={handshake_timeout=60}; distribution={ports=[]}; log={}}};",
     };
 
     (void)state;
