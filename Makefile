@@ -30,7 +30,7 @@ POLICY_OBJ  := $(POLICY_SRC:%.c=$(B)/obj/%.o)
 CLI_OBJ     := $(CLI_SRC:%.c=$(B)/obj/%.o)
 
 # The tool takes from the core what needs OpenSSL, and nothing that intercepts.
-CLI_CORE_OBJ := $(filter $(B)/obj/shim/core/tls/% $(B)/obj/shim/core/report/%,$(CORE_OBJ))
+CLI_CORE_OBJ := $(filter $(foreach folder,tls wire report,$(B)/obj/shim/core/$(folder)/%),$(CORE_OBJ))
 
 CORE_LIBS := -lssl -lcrypto -lconfig
 CLI_LIBS  := -lssl -lcrypto -lconfig
