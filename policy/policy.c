@@ -129,7 +129,8 @@ static int read_profile(const struct dg_document *document, config_setting_t *gr
     if (new == NULL || new->file == NULL || new->profile == NULL ||
         asprintf(&prefix, "profiles.%s.", new->profile) < 0) {
         dg_policy_free(new);
-        return dg_fail(error, "out of memory while reading the policy");
+        dg_fail(error, "out of memory while reading the policy");
+        return -1;
     }
     result = dg_keys_read(dg_schema_profile, prefix, document, group, new, error);
     free(prefix);

@@ -541,8 +541,8 @@ static void test_many_profiles_are_listed_in_part(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 200; i++)
-        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "profile-%u: { };", i);
-    strcat(text, "};");
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "profile-%u: { };%s", i,
+                       i == 199 ? "};" : "");
     write_file("shim.conf", text);
     assert_int_equal(dg_policy_load(in_folder("shim.conf"), NULL, &policy, &error), -1);
     assert_non_null(strstr(error.text, "profile-0, profile-1, profile-2"));
@@ -665,24 +665,25 @@ static void test_closed_descriptor(void **state)
 
 static void test_size(void **state)
 {
-    size_t size = (1 << 20) + 1;
+    static const char text[] = "\nversion = 1; profiles: { p: { }; };";
+    size_t size = (1 << 20) + 1, half = size / 2;
     char *bytes = malloc(size);
 
     (void)state;
     assert_non_null(bytes);
-    memset(bytes, ' ', size);
+    memset(bytes, '#', size);
     write_bytes("shim.conf", bytes, size);
     assert_refused(in_folder("shim.conf"), NULL,
                    "~/shim.conf: larger than 1 MiB; is this a policy file?");
-    memcpy(bytes, "version = 1; profiles: { p: { }; };", 35);
-    write_bytes("shim.conf", bytes, size / 2);
-    dg_policy_free(load(in_folder("shim.conf"), NULL));
-    write_bytes("more.conf", bytes + 35, size / 2);
+    memcpy(bytes + half, text, sizeof text);
+    write_bytes("shim.conf", bytes, half + sizeof text - 1);
     free(bytes);
-    write_file("both.conf", "@include \"more.conf\"\n@include \"more.conf\"\n");
+    dg_policy_free(load(in_folder("shim.conf"), NULL));
+    write_file("both.conf", "@include \"shim.conf\"\n@include \"shim.conf\"\n");
     assert_refused(
         in_folder("both.conf"), NULL,
-        "~/both.conf:2: @include: ~/more.conf:1: the policy is larger than 1 MiB; make it smaller");
+        "~/both.conf:2: @include: ~/shim.conf:1: the policy is larger than 1 MiB; make it "
+        "smaller");
 }
 
 static void test_garbage(void **state)
