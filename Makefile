@@ -41,8 +41,13 @@ all: $(B)/libdistguard.so $(B)/libdistguard-core.so $(B)/distguard
 # Interposers must not be compiled with fortified headers: they define the very functions these would replace.
 $(B)/obj/shim/preload/%.o: DG_CFLAGS += -U_FORTIFY_SOURCE -fno-builtin
 
-# Where the tool finds the library once it is installed.
-$(B)/obj/cli/%.o: DG_CFLAGS += -DDG_LIBDIR='"$(libdir)/distguard"'
+# Where the tool finds the library once it is installed; compiled anew when libdir is another than last time.
+$(B)/obj/cli/library.o: DG_CFLAGS += -DDG_LIBDIR='"$(libdir)/distguard"'
+$(B)/obj/cli/library.o: $(B)/libdir
+$(B)/libdir: FORCE
+	@mkdir -p $(@D)
+	@echo '$(libdir)' | cmp -s - $@ || echo '$(libdir)' >$@
+.PHONY: FORCE
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -61,16 +66,18 @@ $(B)/distguard: $(CLI_OBJ) $(CLI_CORE_OBJ) $(POLICY_OBJ)
 
 .PHONY: install uninstall
 install: all
-	$(INSTALL) -d $(DESTDIR)$(libdir)/distguard $(DESTDIR)$(bindir) $(DESTDIR)$(sysconfdir)/distguard
+	$(INSTALL) -d $(DESTDIR)$(libdir)/distguard $(DESTDIR)$(bindir) $(DESTDIR)$(sysconfdir)/distguard \
+	    $(DESTDIR)$(mandir)/man1
 	$(INSTALL) -m 0755 $(B)/libdistguard.so $(B)/libdistguard-core.so $(DESTDIR)$(libdir)/distguard/
 	$(INSTALL) -m 0755 $(B)/distguard $(DESTDIR)$(bindir)/
+	$(INSTALL) -m 0644 docs/man/distguard.1 $(DESTDIR)$(mandir)/man1/
 	test -e $(DESTDIR)$(sysconfdir)/distguard/shim.conf || \
 	    $(INSTALL) -m 0644 shim.conf $(DESTDIR)$(sysconfdir)/distguard/shim.conf
 
 # The policy and the keys are the operator's: they stay.
 uninstall:
 	rm -f $(DESTDIR)$(libdir)/distguard/libdistguard.so $(DESTDIR)$(libdir)/distguard/libdistguard-core.so
-	rm -f $(DESTDIR)$(bindir)/distguard
+	rm -f $(DESTDIR)$(bindir)/distguard $(DESTDIR)$(mandir)/man1/distguard.1
 	-rmdir $(DESTDIR)$(libdir)/distguard
 
 .PHONY: clean

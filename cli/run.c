@@ -72,12 +72,17 @@ static int set_programs(const struct dg_string_list *programs, struct dg_error *
     for (size_t i = 0; i < programs->count; i++) {
         if (built_in(programs->strings[i]))
             continue;
+        if (strchr(programs->strings[i], ':') != NULL)
+            result = dg_fail(error,
+                             "program \"%s\" of the policy has a colon in its name, which "
+                             "DISTGUARD_PROGRAMS cannot carry: rename it",
+                             programs->strings[i]);
         (void)fprintf(stream, "%s%s", separator, programs->strings[i]);
         separator = ":";
     }
     if (fclose(stream) != 0)
         result = dg_fail(error, "out of memory");
-    else if (size > 0)
+    else if (result == 0 && size > 0)
         result = set_variable("DISTGUARD_PROGRAMS", list, error);
     free(list);
     return result;

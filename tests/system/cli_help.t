@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use Distguard::Tool qw(tool run describe);
+use Distguard::Tool qw(slurp tool run describe);
 use Test::More;
 
 use constant USAGE => 2;
@@ -33,6 +33,18 @@ for my $command (@commands) {
     answers("$command --help", [split(/ /, $command), '--help'], qr/^usage: distguard \Q$command\E /);
     answers("$command -h",     [split(/ /, $command), '-h'],     qr/^usage: distguard \Q$command\E /);
 }
+
+subtest 'the manual page' => sub {
+    my $page = slurp("$FindBin::Bin/../../docs/man/distguard.1") =~ s/^\.Fl -version$//mr;
+    for my $command (grep { $_ ne 'help' } @commands) {
+        my ($section) = $page =~ /^\.Ss \Q$command\E\n(.*?)^\.S[sh] /ms;
+        ok($section, "has $command") or next;
+        my %options = map { $_ => 1 } run(tool(), 'help', split / /, $command)->{out} =~ /^  --([\w-]+)/mg;
+        is(join(' ', sort($section =~ /^\.It Fl -([\w-]+)/mg)), join(' ', sort keys %options), "and the options that $command has")
+            if $section =~ /^\.It Fl/m;
+    }
+};
+
 answers('help of a group', [qw(help pki)],   qr/pki init.*pki issue/s);
 answers('the same',        [qw(pki --help)], qr/pki init.*pki issue/s);
 

@@ -131,6 +131,7 @@ subtest 'policy and library' => sub {
     like($run->{err}, qr{\Q$folder\E/none\.conf}, 'and it is said');
     is($run->{out}, '', 'the command has not run');
     is(run($tool, 'run', '--conf', $conf, '--profile', 'moon', 'true')->{status}, REFUSED, 'an unknown profile');
+    is(run($tool, 'run', '--conf', conf('colon', 'programs = [ "a:b" ];'), 'true')->{status}, REFUSED, 'a program that no variable can name');
     is(run($tool, 'run', '--conf', conf('broken', 'modus = 1;'), 'true')->{status}, REFUSED, 'an unknown key');
 
     mkdir "$folder/$_" for 'a b', 'alone';
