@@ -24,6 +24,7 @@ enum lexical_state {
 struct reader {
     struct dg_source *source;
     enum lexical_state state;
+    struct dg_source_line began; /* where a string or comment began */
     unsigned depth;
     struct dg_error *error;
 };
@@ -196,6 +197,7 @@ static ssize_t take_include(struct reader *reader, const char *line, size_t size
 static int add_line(struct reader *reader, const char *line, size_t size,
                     const struct dg_source_line *origin)
 {
+    enum lexical_state was;
     size_t prefix;
 
     /* What follows an @include on its line is settings, or a comment, or one more @include. */
@@ -207,7 +209,10 @@ static int add_line(struct reader *reader, const char *line, size_t size,
         line += taken;
         size -= (size_t)taken;
     }
-    reader->state = state_after(reader->state, line, size);
+    was = reader->state;
+    reader->state = state_after(was, line, size);
+    if (was == IN_CODE)
+        reader->began = *origin;
     return append_line(reader, line, size, origin);
 }
 
@@ -299,6 +304,17 @@ static int add_file(struct reader *reader, const char *path)
     return result;
 }
 
+/* libconfig would only say that the end of the file is wrong. */
+static int check_end(const struct reader *reader)
+{
+    if (reader->state == IN_CODE)
+        return 0;
+    return dg_fail(reader->error, "%s:%u: a %s begins here and does not end; close it with %s",
+                   reader->source->files[reader->began.file], reader->began.number,
+                   reader->state == IN_STRING ? "text" : "comment",
+                   reader->state == IN_STRING ? "\"" : "*/");
+}
+
 int dg_source_read(struct dg_source *source, const char *path, struct dg_error *error)
 {
     struct reader reader = {.source = source, .state = IN_CODE, .error = error};
@@ -308,7 +324,7 @@ int dg_source_read(struct dg_source *source, const char *path, struct dg_error *
     if (source->text == NULL)
         return out_of_memory(&reader);
     source->text[0] = '\0';
-    if (add_file(&reader, path) == 0)
+    if (add_file(&reader, path) == 0 && check_end(&reader) == 0)
         return 0;
     dg_source_free(source);
     return -1;

@@ -21,6 +21,16 @@
 #define HEAD "version = 1;\nprofiles: { p: {\n" /* what follows is on line 3 */
 #define TAIL "\n}; };\n"
 
+/*
+ * libconfig 1.5 loses the text that it has just read when a syntax error comes next: a few bytes,
+ * once, of a program that then does not start. Nothing else may leak.
+ */
+const char *__lsan_default_suppressions(void) __attribute__((visibility("default")));
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:strbuf_append";
+}
+
 /* One folder for each test; its files are removed with it. */
 static char folder[PATH_SIZE];
 
@@ -447,7 +457,9 @@ static void test_syntax_errors(void **state)
     static const struct refusal refusals[] = {
         {HEAD "mode = off;" TAIL, "3: " SYNTAX},
         {HEAD "mode \"off\";" TAIL, "3: " SYNTAX},
-        {HEAD "mode = \"off;" TAIL, "4: " SYNTAX},
+        {HEAD "mode = \"off;" TAIL, "3: a text begins here and does not end; close it with \""},
+        {HEAD "mode = \"\n\\\";" TAIL, "3: a text begins here and does not end; close it with \""},
+        {HEAD "/* \"\n//" TAIL, "3: a comment begins here and does not end; close it with */"},
         {HEAD "mode = \"off\";", "3: " SYNTAX},
         {HEAD "mode = \"off\";\n\n\n", "5: " SYNTAX},
         {HEAD "programs = [ \"epmd\", ];" TAIL, "3: " SYNTAX},
