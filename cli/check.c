@@ -12,7 +12,7 @@
 #include "shim/core/tls/credentials.h"
 #include "shim/core/tls/describe.h"
 
-#define DAY_SECONDS (24 * 60 * 60)
+#define DAY_SECONDS 86400
 #define WARNING_DAYS 14
 
 static void print_programs(const struct dg_string_list *programs)

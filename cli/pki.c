@@ -15,7 +15,7 @@
 
 #define CA_DAYS 3650
 #define LEAF_DAYS 90
-#define DAY_SECONDS (24 * 60 * 60)
+#define DAY_SECONDS 86400
 
 static int fail(const struct dg_error *error)
 {
@@ -143,10 +143,15 @@ static int issue(const char *directory, const struct dg_certificate_request *req
     return DG_EXIT_OK;
 }
 
-/* The lists have room for one entry per word. */
+/* The three lists of a request, each with room for one entry per word of the command line. */
+struct lists {
+    const char **dns;
+    const char **ip;
+    const char **uri;
+};
+
 static void read_request(const struct dg_command *command, int argc, char **argv,
-                         struct dg_certificate_request *request, const char **dns, const char **ip,
-                         const char **uri)
+                         struct dg_certificate_request *request, const struct lists *lists)
 {
     static const struct option options[] = {
         {"dns", required_argument, NULL, 'n'},
@@ -160,11 +165,11 @@ static void read_request(const struct dg_command *command, int argc, char **argv
 
     while ((option = dg_next_option(command, argc, argv, DG_OPTIONS_ANYWHERE, options)) != -1) {
         if (option == 'n')
-            dns[request->dns_count++] = optarg;
+            lists->dns[request->dns_count++] = optarg;
         else if (option == 'i')
-            ip[request->ip_count++] = optarg;
+            lists->ip[request->ip_count++] = optarg;
         else if (option == 'u')
-            uri[request->uri_count++] = optarg;
+            lists->uri[request->uri_count++] = optarg;
         else
             request->days = parse_days(command, optarg);
     }
@@ -172,18 +177,21 @@ static void read_request(const struct dg_command *command, int argc, char **argv
 
 int dg_command_pki_issue(const struct dg_command *command, int argc, char **argv)
 {
-    const char **names = calloc(3 * (size_t)argc, sizeof *names);
+    size_t words = (size_t)argc;
+    const char **names = calloc(3 * words, sizeof *names);
     struct dg_certificate_request request = {.days = LEAF_DAYS};
+    struct lists lists;
     int status;
 
     if (names == NULL) {
         dg_complain("out of memory");
         return DG_EXIT_FAILURE;
     }
-    request.dns = names;
-    request.ip = names + argc;
-    request.uri = names + 2 * argc;
-    read_request(command, argc, argv, &request, names, names + argc, names + 2 * argc);
+    lists = (struct lists){names, names + words, names + 2 * words};
+    request.dns = lists.dns;
+    request.ip = lists.ip;
+    request.uri = lists.uri;
+    read_request(command, argc, argv, &request, &lists);
     if (argc - optind == 2) {
         request.name = argv[optind + 1];
         status = issue(argv[optind], &request);
