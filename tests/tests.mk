@@ -59,6 +59,6 @@ CPPCHECK := cppcheck --quiet --error-exitcode=1 --enable=warning,performance,por
 lint:
 	clang-format --dry-run -Werror $$(find cli policy shim tests -name '*.[ch]')
 	$(CPPCHECK) $(LINT_SRC)
-	printf '%s\n' $(LINT_SRC) | xargs -P2 -n4 clang-tidy --quiet -- $(DG_CFLAGS)
+	printf '%s\n' $(LINT_SRC) | xargs -P2 -I FILE clang-tidy --quiet FILE -- $(DG_CFLAGS) -DDG_LIBDIR='""'
 
 -include $(UNIT_SRC:%.c=$(B)/obj/%.d) $(UNIT_SRC:%.c=$(B)/asan/obj/%.d) $(TESTED_OBJ:$(B)/%.o=$(B)/asan/%.d)
