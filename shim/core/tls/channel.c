@@ -364,12 +364,19 @@ static bool decrypt_some(struct dg_channel *channel, int fd, struct sink *sink)
     return false;
 }
 
+/* Whether OpenSSL has anything to read; asking it to find out costs more than the record's
+ * decryption. */
+static bool has_record(const struct dg_channel *channel)
+{
+    return channel->whole > 0 || SSL_pending(channel->ssl) > 0;
+}
+
 static void process(struct dg_channel *channel, int fd, struct sink *sink)
 {
     if (channel->state == DG_CHANNEL_HANDSHAKE) {
         handshake(channel, fd);
     }
-    while (channel->state == DG_CHANNEL_OPEN && !sink_is_full(sink) &&
+    while (channel->state == DG_CHANNEL_OPEN && !sink_is_full(sink) && has_record(channel) &&
            decrypt_some(channel, fd, sink)) {
     }
     release_tail(channel, fd);
