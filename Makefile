@@ -22,7 +22,7 @@ DG_LDFLAGS  := -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed -pthread
 PRELOAD_SRC := $(wildcard shim/preload/*.c)
 CORE_SRC    := $(wildcard shim/core/*.c shim/core/*/*.c)
 POLICY_SRC  := $(wildcard policy/*.c)
-CLI_SRC     := $(wildcard cli/*.c)
+CLI_SRC     := $(wildcard cli/*.c cli/*/*.c)
 
 PRELOAD_OBJ := $(PRELOAD_SRC:%.c=$(B)/obj/%.o)
 CORE_OBJ    := $(CORE_SRC:%.c=$(B)/obj/%.o)

@@ -9,9 +9,9 @@
 #include "cli/message.h"
 #include "cli/options.h"
 #include "cli/print.h"
+#include "cli/tls/issuer.h"
 #include "shim/core/tls/credentials.h"
 #include "shim/core/tls/describe.h"
-#include "shim/core/tls/issuer.h"
 
 #define CA_DAYS 3650
 #define LEAF_DAYS 90

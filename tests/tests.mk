@@ -7,8 +7,8 @@ UNIT_ASAN  := $(UNIT_SRC:%.c=$(B)/asan/%)
 
 PROVE := DISTGUARD_BUILD=$(abspath $(B)) prove --exec tests/tools/run-test --timer -j2
 
-# A unit test is linked with everything but the interposers, which would replace its own calls.
-TESTED_OBJ := $(CORE_OBJ) $(POLICY_OBJ)
+# A unit test is linked with everything but the interposers, which would replace its own calls, and the tool.
+TESTED_OBJ := $(CORE_OBJ) $(POLICY_OBJ) $(filter $(B)/obj/cli/tls/%,$(CLI_OBJ))
 
 $(UNIT): $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(TESTED_OBJ)
 	@mkdir -p $(@D)

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shim/core/tls/issuer.h"
+#include "cli/tls/issuer.h"
 
 #define PATH_SIZE 256
 

@@ -31,6 +31,12 @@ const char *__lsan_default_suppressions(void)
     return "leak:strbuf_append";
 }
 
+const char *__lsan_default_options(void) __attribute__((visibility("default")));
+const char *__lsan_default_options(void)
+{
+    return "print_suppressions=0";
+}
+
 /* One folder for each test; its files are removed with it. */
 static char folder[PATH_SIZE];
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "shim/core/tls/san.h"
+#include "cli/tls/san.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 

@@ -4,8 +4,8 @@
  * ECDSA P-256, names in the SAN only, both extended key usages; keys are written with mode 0600 and
  * no file is ever overwritten.
  */
-#ifndef DISTGUARD_TLS_ISSUER_H
-#define DISTGUARD_TLS_ISSUER_H
+#ifndef DISTGUARD_CLI_TLS_ISSUER_H
+#define DISTGUARD_CLI_TLS_ISSUER_H
 
 #include <stddef.h>
 

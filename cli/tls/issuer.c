@@ -1,4 +1,4 @@
-#include "shim/core/tls/issuer.h"
+#include "cli/tls/issuer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +15,10 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "cli/tls/fresh_file.h"
+#include "cli/tls/mint.h"
+#include "cli/tls/san.h"
 #include "policy/policy.h"
-#include "shim/core/tls/fresh_file.h"
-#include "shim/core/tls/mint.h"
-#include "shim/core/tls/san.h"
 
 static const mode_t key_mode = S_IRUSR | S_IWUSR;
 static const mode_t certificate_mode = S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;

@@ -1,4 +1,4 @@
-#include "shim/core/tls/san.h"
+#include "cli/tls/san.h"
 
 #include <arpa/inet.h>
 #include <stdbool.h>

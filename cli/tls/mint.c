@@ -1,4 +1,4 @@
-#include "shim/core/tls/mint.h"
+#include "cli/tls/mint.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#include "shim/core/tls/san.h"
+#include "cli/tls/san.h"
 
 #define SERIAL_SIZE 20             /* the most that RFC 5280 allows */
 #define BACKDATE_SECONDS (60 * 60) /* peers' clocks may be behind */

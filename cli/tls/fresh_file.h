@@ -4,8 +4,8 @@
  * They are created by name in an open directory, so that nobody who renames it meanwhile changes
  * where they go.
  */
-#ifndef DISTGUARD_TLS_FRESH_FILE_H
-#define DISTGUARD_TLS_FRESH_FILE_H
+#ifndef DISTGUARD_CLI_TLS_FRESH_FILE_H
+#define DISTGUARD_CLI_TLS_FRESH_FILE_H
 
 #include <stddef.h>
 #include <sys/types.h>

@@ -1,4 +1,4 @@
-#include "shim/core/tls/fresh_file.h"
+#include "cli/tls/fresh_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,12 +1,12 @@
 /* Certificates as our small authority makes them: a CA's and a node's. In memory; files are
  * issuer.c's. */
-#ifndef DISTGUARD_TLS_MINT_H
-#define DISTGUARD_TLS_MINT_H
+#ifndef DISTGUARD_CLI_TLS_MINT_H
+#define DISTGUARD_CLI_TLS_MINT_H
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-#include "shim/core/tls/issuer.h"
+#include "cli/tls/issuer.h"
 
 struct dg_mint_issuer {
     X509 *certificate;

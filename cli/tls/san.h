@@ -1,12 +1,12 @@
 /* What may stand in a certificate's subjectAltName, and in the name of its files. Text in, verdict
  * out. */
-#ifndef DISTGUARD_TLS_SAN_H
-#define DISTGUARD_TLS_SAN_H
+#ifndef DISTGUARD_CLI_TLS_SAN_H
+#define DISTGUARD_CLI_TLS_SAN_H
 
 #include <stddef.h>
 
+#include "cli/tls/issuer.h"
 #include "policy/error.h"
-#include "shim/core/tls/issuer.h"
 
 /* The bytes of an IPv4 (4) or IPv6 (16) address, as iPAddress wants them. */
 struct dg_san_address {
