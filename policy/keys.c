@@ -118,8 +118,7 @@ static size_t member_of(const struct dg_key *key, const char *path, const char *
     return strcspn(*name, ".");
 }
 
-/* Calls `each` for every name that is allowed in a group: those of keys and of groups, each once.
- */
+/* Calls `each` for every name that is allowed in a group, of keys and of groups, each once. */
 static void for_members(const struct reader *reader, const char *path,
                         void (*each)(void *state, const char *name, size_t size), void *state)
 {
@@ -145,7 +144,7 @@ static void list_member(void *state, const char *name, size_t size)
 
 struct search {
     struct dg_suggestion suggestion;
-    char best[TEXT_SIZE];
+    char best[TEXT_SIZE]; /* members are parts of paths, so the best one is kept here */
 };
 
 static void consider_member(void *state, const char *name, size_t size)
@@ -156,7 +155,7 @@ static void consider_member(void *state, const char *name, size_t size)
     (void)snprintf(candidate, sizeof candidate, "%.*s", (int)size, name);
     dg_suggest_candidate(&search->suggestion, candidate);
     if (search->suggestion.best == candidate) {
-        (void)snprintf(search->best, sizeof search->best, "%s", candidate);
+        memcpy(search->best, candidate, sizeof candidate);
         search->suggestion.best = search->best;
     }
 }

@@ -10,6 +10,7 @@ struct dg_suggestion {
     size_t distance;
 };
 
+/* The word and the candidates are not copied. */
 void dg_suggest_start(struct dg_suggestion *suggestion, const char *word);
 void dg_suggest_candidate(struct dg_suggestion *suggestion, const char *candidate);
 
