@@ -13,7 +13,8 @@ my $round_trips = 5000;
 my $warm_up     = 200;     # milliseconds of sending that are not counted, for each size
 my $duration    = 1000;    # milliseconds of sending that are
 my $connects    = 20;
-my $meshed      = 10;      # nodes in the memory measurement
+my $connections = 20;      # idle ones, whose memory is measured
+my @small_node  = qw(+S 1:1 +SDcpu 1:1 +SDio 1 +A 1);
 
 # Each row: [ identifier, label, whether less or more is better, printf format ].
 my @steps = (
@@ -34,7 +35,7 @@ my @steps = (
     {
         name    => 'memory',
         measure => \&memory,
-        rows    => [ [ 'memory-kib', 'memory per idle connection, both ends, KiB', 'less', '%.0f' ] ],
+        rows    => [ [ 'memory-kib', 'memory per idle connection and end, KiB', 'less', '%.0f' ] ],
     },
 );
 
@@ -105,36 +106,40 @@ sub connect_time {
     return (sort { $a <=> $b } @times)[ @times / 2 ] / 1000;
 }
 
-# Memory of fresh nodes that are each connected to the first, so that whatever a node has only once is there already;
-# then of the same nodes with everyone connected to everyone. No garbage collection is forced: it shifts the sum by
-# more than a connection weighs, at moments of its own choosing.
+# What a node grows by for each connection to one of many small nodes, half of which it calls and half of which call
+# it. The first two are not counted: they bring in code, and what a node has only once. No garbage collection is
+# forced: it shifts the sum by more than a connection weighs, at moments of its own choosing.
 sub memory {
     my ($pair) = @_;
-    my ($first, @others) = map { Bench::Node->start($pair->{place}, $pair->{carrier}) } 1 .. $meshed;
-    $_->await_ready for $first, @others;
-    $_->call(_command('connect', $first)) for @others;
-    my $before = _settled_memory($first, @others);
-    my $added  = 0;
-    for my $from (0 .. $#others) {
-        for my $to ($from + 1 .. $#others) {
-            $others[$from]->call(_command('connect', $others[$to]));
-            $added++;
-        }
-    }
-    my $after = _settled_memory($first, @others);
-    $_->stop for $first, @others;
-    return ($after - $before) / $added / 1024;
+    my $hub   = Bench::Node->start($pair->{place}, $pair->{carrier});
+    my @small = map { Bench::Node->start($pair->{place}, $pair->{carrier}, @small_node) } 1 .. 2 + $connections;
+    $_->await_ready for $hub, @small;
+
+    _connect_in_turn($hub, @small[ 0, 1 ]);
+    my $before = _settled_memory($hub);
+    _connect_in_turn($hub, @small[ 2 .. $#small ]);
+    my $after = _settled_memory($hub);
+    $_->stop for $hub, @small;
+    return ($after - $before) / $connections / 1024;
 }
 
-# The memory of all nodes once it has stood still, within half a thousandth, for four looks at it.
+sub _connect_in_turn {
+    my ($hub, @others) = @_;
+    for my $i (0 .. $#others) {
+        my ($from, $to) = $i % 2 ? ($hub, $others[$i]) : ($others[$i], $hub);
+        $from->call(_command('connect', $to));
+    }
+}
+
+# A node's memory once it has stood still, within a thousandth, for four looks at it.
 sub _settled_memory {
-    my (@nodes) = @_;
+    my ($node) = @_;
     my ($last, $still, $deadline) = (0, 0, time + 30);
     while ($still < 4) {
-        time < $deadline or die "bench: the memory of idle nodes does not come to rest\n";
+        time < $deadline or die "bench: the memory of idle node ", $node->name, " does not come to rest\n";
         sleep 0.4;
-        my $now = sum(map { $_->memory } @nodes);
-        $still = abs($now - $last) < $last / 2000 ? $still + 1 : 0;
+        my $now = $node->memory;
+        $still = abs($now - $last) < $last / 1000 ? $still + 1 : 0;
         $last  = $now;
     }
     return $last;

@@ -9,9 +9,9 @@ use POSIX ();
 my $patience = 90;    # seconds an answer may take; a node that takes longer is stuck
 my $started  = 0;
 
-# place: { temporary, erl, epmd_port }; carrier: a Bench::Carrier.
+# place: { temporary, erl }; carrier: a Bench::Carrier; arguments: more for erl.
 sub start {
-    my ($class, $place, $carrier) = @_;
+    my ($class, $place, $carrier, @arguments) = @_;
     my $name = sprintf 'n%03d', ++$started;    # never used twice: epmd may still remember the last one
     my $self = bless { name => "$name\@localhost", log => "$place->{temporary}/$name.log", unread => '' }, $class;
 
@@ -23,7 +23,7 @@ sub start {
         open STDOUT, '>&', $their_output or POSIX::_exit(126);
         open STDERR, '>',  $self->{log}  or POSIX::_exit(126);
         %ENV = (%ENV, %{ $carrier->environment });
-        exec { $place->{erl} } $place->{erl}, _arguments($place, $self->{name}), $carrier->arguments
+        exec { $place->{erl} } $place->{erl}, _arguments($place, $self->{name}), $carrier->arguments, @arguments
             or POSIX::_exit(127);
     }
     @$self{qw(to from)} = ($to, $from);
