@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "policy/error.h"
+#include "policy/network.h"
 
 #define DG_POLICY_DEFAULT_FILE "/etc/distguard/shim.conf"
 
@@ -56,11 +57,61 @@ struct dg_string_list {
     size_t count;
 };
 
+/* Where in the policy something was said, for explanations. */
+struct dg_place {
+    const char *file; /* owned by the policy; NULL: nowhere, it is the default */
+    unsigned line;
+};
+
+enum dg_bind_kind {
+    DG_BIND_LOOPBACK,
+    DG_BIND_ANY,
+    DG_BIND_INTERFACE, /* the addresses of one interface */
+    DG_BIND_NETWORK,   /* an address, or this host's address in a network */
+};
+
+struct dg_bind_rule {
+    enum dg_bind_kind kind;
+    char *interface;           /* DG_BIND_INTERFACE, else NULL */
+    struct dg_network network; /* DG_BIND_NETWORK */
+    struct dg_place place;
+};
+
+/* One rule, or several of which each speaks for the families that it can (one NETWORK a family,
+ * LOOPBACK, ANY and INTERFACE for both). Never empty, but for connect_from where the source address
+ * is left to the kernel. */
+struct dg_bind_list {
+    struct dg_bind_rule *rules;
+    size_t count;
+};
+
+struct dg_network_rule {
+    struct dg_network network;
+    struct dg_place place;
+};
+
+struct dg_network_list {
+    struct dg_network_rule *rules;
+    size_t count;
+    struct dg_place place; /* of the list itself */
+    bool given;            /* false: not in the policy, everything is allowed */
+};
+
 struct dg_distribution_policy {
+    bool enabled;
+    struct dg_place enabled_place;
+    struct dg_bind_list bind;
+    struct dg_bind_list connect_from;
+    struct dg_network_list allow_from;
+    struct dg_network_list allow_to;
     struct dg_port_list ports; /* distribution ports that EPMD does not reveal */
 };
 
+/* Lists that the policy does not give are distribution's. */
 struct dg_epmd_policy {
+    struct dg_bind_list bind;
+    struct dg_network_list allow_from;
+    struct dg_network_list allow_to;
     uint16_t port; /* 0: not set, the program's own setting counts */
 };
 
@@ -112,6 +163,12 @@ void dg_policy_free(struct dg_policy *policy);
  */
 int dg_policy_check_file(int fd, const char *path, const char *what, bool secret,
                          struct dg_error *error);
+
+/* The rule that lets `host` in, or NULL. A list that is not given lets everyone in: then `*open` is
+ * true. Loopback addresses are this host, for which `local` speaks, and are never kept out here:
+ * also open. */
+const struct dg_network_rule *dg_policy_allows(const struct dg_network_list *list,
+                                               const struct dg_host *host, bool *open);
 
 bool dg_policy_port_listed(const struct dg_port_list *ports, uint16_t port);
 
