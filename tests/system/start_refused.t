@@ -45,7 +45,7 @@ sub policy {
 my $lone_dir = $host->dir . '/lone';
 mkdir $lone_dir;
 copy($lab->library, "$lone_dir/libdistguard.so") or die $!;
-my $tool_key = $lab->pki->issue('another');
+my $tool_key = $lab->pki->issue('another', '--dns', 'another');
 
 # Each: what is wrong, the environment, and what the message has to say.
 my @refused = (
