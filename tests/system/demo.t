@@ -1,0 +1,103 @@
+#!/usr/bin/perl
+# The demo: every claim it shows is true, it leaves nothing behind in whatever way it ends, and it notices when it
+# would show what is not so.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Distguard::Lab::Process;
+use Distguard::Lab::Wait qw(wait_for wait_until);
+use File::Copy qw(copy);
+use File::Temp qw(tempdir);
+use Test::More;
+
+use constant { NOBODY => 65534, LIMIT => 120 };
+
+my $root  = "$FindBin::RealBin/../..";
+my $build = $ENV{DISTGUARD_BUILD} // "$root/build";
+my $dir   = tempdir(CLEANUP => 1);
+my $mark  = "DISTGUARD_DEMO_TEST=$$." . time;
+my $outside = outside();
+
+sub demo {
+    my (%option) = @_;
+    my @env = ('env', $mark, 'BUILD=' . ($option{build} // $build), 'DEMO_PATIENCE=' . ($option{patience} // 20));
+    return Distguard::Lab::Process->start(
+        dir  => $dir,
+        argv => [@{ $option{as} // [] }, @env, "$root/examples/demo/demo.sh"]);
+}
+
+# What could be left of it: its processes (they inherit the mark), mounts, named network namespaces, files.
+sub marked {
+    my @pids = grep { Distguard::Lab::Process::slurp("$_/environ") =~ /\Q$mark\E/ } glob '/proc/[0-9]*';
+    return map { "$_: " . Distguard::Lab::Process::slurp("$_/cmdline") =~ tr/\0/ /r } @pids;
+}
+
+sub outside {
+    return join "\n", (grep { m{ /mnt} } sort split /^/, Distguard::Lab::Process::slurp('/proc/self/mounts')), glob('/mnt/* /run/netns/*'),
+        glob("$root/examples/demo/*");
+}
+
+sub nothing_left {
+    ok(wait_for(10, sub { !marked() }), 'no process is left') or diag marked();
+    is(outside(), $outside, 'no mount, no namespace, no file');
+}
+
+sub all_claims_true {
+    my ($demo) = @_;
+    ok($demo->wait(LIMIT), 'it ends');
+    is($demo->status, 0, 'with success') or diag $demo->describe;
+    like($demo->out, qr/^ +(\d+) of \1 claims are true/m, 'all claims are true');
+    unlike($demo->out, qr/NOT TRUE/, 'none is not');
+    unlike($demo->out, qr/\e/, 'no colours where there is no terminal');
+}
+
+subtest 'the story' => sub {
+    my $demo = demo();
+    all_claims_true($demo);
+    my ($before, $after) = $demo->out =~ /BEFORE(.*)AFTER(.*)/s;
+    like($before, qr/name orders at port \d+/, 'before: EPMD tells a stranger');
+    like($before, qr/sok.*orders\@10\.77\.0\.2/, 'before: the node answers a stranger');
+    like($before, qr/the message [1-9]\d* times/, 'before: the message is on the wire');
+    like($after, qr/ping orders\@10\.77\.0\.2: pong/, 'after: the nodes join');
+    like($after, qr/moved 100 MB there and back in \S+ s, \d+ MB\/s, every byte as it was/, 'after: 100 MB');
+    like($after, qr/2 of 2 directions are TLS records/, 'after: TLS records only');
+    like($after, qr/the message 0 times/, 'after: no message on the wire');
+    like($after, qr/EPMD still tells/, 'after: EPMD is said to be open still');
+    like($after, qr/event=refused peer=10\.77\.0\.66:\d+ .*plaintext/, 'after: the log tells of the plaintext');
+    like($after, qr/event=refused peer=10\.77\.0\.66:\d+ .*certificate/, 'after: the log tells of the certificate');
+    nothing_left();
+};
+
+subtest 'as an ordinary user' => sub {
+    my @as = (qw(setpriv --clear-groups), '--reuid=' . NOBODY, '--regid=' . NOBODY);
+    plan skip_all => 'not root: the story ran as such already' if $> != 0;
+    plan skip_all => 'no unprivileged user namespaces here' if system("@as unshare --user --map-root-user true 2>/dev/null");
+    plan skip_all => 'the build is not for everybody to read' if system(@as, 'test', '-x', "$build/distguard");
+    all_claims_true(demo(as => \@as));
+    nothing_left();
+};
+
+for my $signal (qw(INT TERM KILL)) {
+    subtest "stopped by SIG$signal" => sub {
+        my $demo = demo();
+        wait_until('it is at work', 30, sub { $demo->out =~ /^4\. /m });
+        $demo->signal($signal);
+        ok($demo->wait(10), 'it ends');
+        is($demo->status, $signal eq 'KILL' ? 128 + 9 : 130, 'with the status of one that was stopped');
+        nothing_left();
+    };
+}
+
+subtest 'without the library it does not claim to guard' => sub {
+    my $empty = tempdir(CLEANUP => 1);
+    copy("$build/distguard", "$empty/distguard") or die $!;
+    chmod 0755, "$empty/distguard";
+    my $demo = demo(build => $empty, patience => 4);
+    ok($demo->wait(LIMIT), 'it ends');
+    isnt($demo->status, 0, 'without success');
+    like($demo->out, qr/\[NOT TRUE\] TLS records, and nothing else/, 'and says what is not true') or diag $demo->describe;
+    nothing_left();
+};
+
+done_testing;
