@@ -7,8 +7,11 @@ UNIT_ASAN  := $(UNIT_SRC:%.c=$(B)/asan/%)
 
 PROVE := DISTGUARD_BUILD=$(abspath $(B)) prove --exec tests/tools/run-test --timer -j2
 
+# What unit tests share.
+SUPPORT_SRC := $(wildcard tests/unit/support/*.c)
+
 # A unit test is linked with everything but the interposers, which would replace its own calls, and the tool.
-TESTED_OBJ := $(CORE_OBJ) $(POLICY_OBJ) $(filter $(B)/obj/cli/tls/%,$(CLI_OBJ))
+TESTED_OBJ := $(CORE_OBJ) $(POLICY_OBJ) $(filter $(B)/obj/cli/tls/%,$(CLI_OBJ)) $(SUPPORT_SRC:%.c=$(B)/obj/%.o)
 
 $(UNIT): $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(TESTED_OBJ)
 	@mkdir -p $(@D)
@@ -49,7 +52,7 @@ test:
 
 test-programs: $(filter $(B)/%,$(CHOSEN))
 
-LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(UNIT_SRC)
+LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(UNIT_SRC) $(SUPPORT_SRC)
 
 # cppcheck does not know that a sentinel NULL is a pointer here, nor that an error is there to be filled in.
 CPPCHECK := cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \

@@ -273,7 +273,8 @@ static void release_tail(struct dg_channel *channel, int fd)
         SSL_pending(channel->ssl) > 0) {
         return;
     }
-    (void)channel->transport->receive(fd, &byte, 1, false);
+    while (channel->transport->receive(fd, &byte, 1, false) < 0 && errno == EINTR) {
+    }
     channel->tail_in_kernel = false;
 }
 

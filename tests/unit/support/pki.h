@@ -1,0 +1,41 @@
+/* Certificate authorities and certificates in a folder of their own, made anew by every program. */
+#ifndef DISTGUARD_TESTS_PKI_H
+#define DISTGUARD_TESTS_PKI_H
+
+#include "policy/policy.h"
+#include "shim/core/tls/credentials.h"
+
+/*
+ * In the folder: ours/ and other/, two authorities (ca.pem, ca.key), each with node.pem, node.key
+ * and peer.pem, peer.key. Aborts where they cannot be made. cmocka's group setup and teardown.
+ */
+int pki_make(void **state);
+int pki_remove(void **state);
+
+/* A path within the folder; good until the fourth call after. */
+char *pki_path(const char *name);
+
+/* The policy of certificate NAME.pem and key NAME.key in `authority`, with the trust anchors of
+ * `anchors`. */
+struct dg_tls_policy pki_policy(const char *authority, const char *name, const char *anchors);
+
+/* Credentials that must load. */
+struct dg_credentials *pki_credentials(const char *authority, const char *name,
+                                       const char *anchors);
+
+/* What dg_issuer_issue would not make. */
+struct pki_special {
+    const char *name;
+    long from; /* seconds from now */
+    long until;
+    const char *usages; /* extendedKeyUsage, in OpenSSL's words; NULL: none */
+    const char *passphrase;
+};
+
+/* Makes it, signed by `authority`, in that folder. */
+void pki_special(const char *authority, const struct pki_special *special);
+
+void pki_write(const char *name, const char *text);
+void pki_copy(const char *from, const char *to);
+
+#endif
