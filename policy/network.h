@@ -28,8 +28,12 @@ struct dg_network {
 /* Room for the longest text of a network, with its terminator */
 #define DG_NETWORK_TEXT 52
 
-/* "10.0.0.5", "10.0.0.0/8", "fd00::/8". No host bits beyond the prefix. False where it is none;
- * `problem` then points to a constant sentence ("has bits set beyond its prefix /8"). */
+/*
+ * "10.0.0.5", "10.0.0.0/8", "fd00::/8". No bits set beyond the prefix, no leading zeros, no zone,
+ * no IPv4 in the clothes of IPv6. False where it is none: then `problem` points to what follows the
+ * text in a message ("has bits set beyond its prefix"), and *network is what was probably meant, or
+ * of no family.
+ */
 bool dg_network_parse(const char *text, struct dg_network *network, const char **problem);
 
 /* As "10.0.0.0/8"; a single address without its prefix. */

@@ -42,6 +42,8 @@ my @bad = (
     ['shim/core/socket/role.c', "#  include <openssl/err.h>\n"],
     ['policy/values.c',         "#include <arpa/inet.h>\n"],
     ['policy/values.h',         "#include <sys/socket.h>\n"],
+    ['policy/network.c',        "#include <netinet/in.h>\n"],
+    ['policy/network.c',        "int fd = socket(AF_INET, SOCK_STREAM, 0);\n"],
     ['shim/core/wire/epmd.c',   "#include <stdio.h>\n"],
     ['shim/core/wire/epmd.h',   "#include \"shim/core/tls/channel.h\"\n"],
     ['shim/preload/calls.c',    "#include \"policy/policy.h\"\n"],
@@ -59,6 +61,7 @@ for my $case (@bad) {
 my @good = (
     ['shim/core/tls/channel.c', "#include <openssl/ssl.h>\n"],
     ['policy/values.c',         "#include <libconfig.h>\n"],
+    ['policy/network.c',        "#include <arpa/inet.h>\n"],
     ['shim/core/wire/epmd.c',   "#include <string.h>\n#include \"shim/core/wire/epmd.h\"\n"],
     ['shim/preload/calls.c',    "#include \"shim/abi.h\"\nvoid *f = dlsym(RTLD_NEXT, \"read\");\n"],
     ['tests/unit/test_tls.c',   "#include <openssl/ssl.h>\n"],
