@@ -163,7 +163,7 @@ void dg_network_print(const struct dg_network *network, char text[DG_NETWORK_TEX
     size_t size;
 
     dg_host_print(&network->host, text);
-    if (dg_network_is_single(network))
+    if (network->host.family == DG_FAMILY_NONE || dg_network_is_single(network))
         return;
     size = strlen(text);
     (void)snprintf(text + size, DG_NETWORK_TEXT - size, "/%u", network->prefix);
