@@ -6,7 +6,8 @@
 set -euo pipefail
 
 readonly WORK=/mnt          # in our own mount namespace; exists everywhere
-readonly ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+readonly ROOT
 readonly BUILD=${BUILD:-$ROOT/build}
 readonly EPMD_PORT=4369
 readonly ALPHA=10.77.0.1 BETA=10.77.0.2

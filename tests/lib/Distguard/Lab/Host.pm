@@ -78,7 +78,7 @@ sub start_process {
         dir   => $self->{dir},
         input => $option{input},
         pipes => $option{pipes},
-        argv  => ['nsenter', '-t', $self->{holder}->pid, qw(-n -u -m --), 'env', @env, @$argv]);
+        argv  => ['nsenter', '-t', $self->{holder}->pid, qw(-n -u -m -r -w --), 'env', @env, @$argv]);
 }
 
 # spawn([{ env => ..., input => ... },] command...): in the background.
