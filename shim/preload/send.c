@@ -102,8 +102,7 @@ DG_EXPORT ssize_t sendfile64(int fd, int from, off64_t *offset, size_t count)
     return dg_real()->sendfile64(fd, from, offset, count);
 }
 
-/* --- what passes by any wrapper: refused on guarded sockets
- * ---------------------------------------------------- */
+/* --- what passes by any wrapper: refused on guarded sockets --- */
 
 static bool refused(int fd, const char *call)
 {

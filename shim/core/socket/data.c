@@ -48,9 +48,7 @@ static void let_go(int fd, struct dg_socket *socket)
     dg_table_forget(fd, socket);
 }
 
-/* --- receive
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- receive --- */
 
 static enum attempt receive_guarded(struct dg_socket *socket, int fd, struct msghdr *message,
                                     int flags, ssize_t *result)
@@ -287,9 +285,7 @@ bool dg_hook_receive(int fd, struct msghdr *message, int flags, ssize_t *result)
     return done;
 }
 
-/* --- send
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- send --- */
 
 static enum attempt send_guarded(struct dg_socket *socket, int fd, const struct iovec *vector,
                                  int count, ssize_t *result)
@@ -489,9 +485,7 @@ bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *resu
     return true;
 }
 
-/* --- the rest
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- the rest --- */
 
 /* Copies from a file through the channel, a buffer at a time. */
 static ssize_t copy_file(int fd, int from, off_t *at, size_t count)

@@ -62,9 +62,7 @@ struct sink {
     bool peek;
 };
 
-/* --- state
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- state --- */
 
 static void enter(struct dg_channel *channel, enum dg_channel_state state)
 {
@@ -129,8 +127,7 @@ static void find_whole(struct dg_channel *channel)
     }
 }
 
-/* --- one call's memory
- * ------------------------------------------------------------------------------------------ */
+/* --- one call's memory --- */
 
 static bool begin(struct dg_channel *channel, int fd, struct dg_scratch **memory)
 {
@@ -162,8 +159,7 @@ static void end(struct dg_channel *channel, int fd)
     ERR_clear_error();
 }
 
-/* --- to the kernel
- * ---------------------------------------------------------------------------------------------- */
+/* --- to the kernel --- */
 
 /* Hands the kernel what it takes of `out` at once. */
 static void flush(struct dg_channel *channel, int fd)
@@ -190,8 +186,7 @@ static void flush(struct dg_channel *channel, int fd)
     }
 }
 
-/* --- from the kernel
- * -------------------------------------------------------------------------------------------- */
+/* --- from the kernel --- */
 
 static void fail_receive(struct dg_channel *channel, int fd, ssize_t received)
 {
@@ -278,8 +273,7 @@ static void release_tail(struct dg_channel *channel, int fd)
     channel->tail_in_kernel = false;
 }
 
-/* --- records to plaintext
- * --------------------------------------------------------------------------------------- */
+/* --- records to plaintext --- */
 
 static double seconds_since(const struct timespec *start)
 {
@@ -408,8 +402,7 @@ static void receive_into(struct dg_channel *channel, int fd, struct sink *sink, 
     }
 }
 
-/* --- plaintext to records
- * --------------------------------------------------------------------------------------- */
+/* --- plaintext to records --- */
 
 static void encrypt(struct dg_channel *channel, int fd, const void *bytes, size_t size)
 {
@@ -569,9 +562,7 @@ static ssize_t send_open(struct dg_channel *channel, int fd, const struct iovec 
     return (ssize_t)(channel->held ? taken - 1 : taken);
 }
 
-/* --- the calls
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the calls --- */
 
 struct dg_channel *dg_channel_new(const struct dg_credentials *credentials,
                                   enum dg_channel_side side, const struct dg_transport *transport,
