@@ -129,6 +129,15 @@ static void find_whole(struct dg_channel *channel)
 
 /* --- one call's memory --- */
 
+/* The VM's crypto application shares this thread's error queue: it must not be read as ours, nor ours
+ * left to it. Clearing an empty queue costs as much as a tenth of a short record. */
+static void clear_errors(void)
+{
+    if (ERR_peek_error() != 0) {
+        ERR_clear_error();
+    }
+}
+
 static bool begin(struct dg_channel *channel, int fd, struct dg_scratch **memory)
 {
     struct dg_scratch *scratch = dg_scratch();
@@ -144,8 +153,7 @@ static bool begin(struct dg_channel *channel, int fd, struct dg_scratch **memory
         dg_buffer_borrow(&channel->out, scratch->out, sizeof scratch->out);
     }
     *memory = scratch;
-    /* The VM's crypto application shares this thread's error queue: it must not be read as ours. */
-    ERR_clear_error();
+    clear_errors();
     return true;
 }
 
@@ -156,7 +164,7 @@ static void end(struct dg_channel *channel, int fd)
     if (!dg_buffer_settle(&channel->out) || !kept) {
         out_of_memory(channel, fd);
     }
-    ERR_clear_error();
+    clear_errors();
 }
 
 /* --- to the kernel --- */
