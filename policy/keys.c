@@ -10,8 +10,8 @@
 
 struct reader {
     const struct dg_key *keys;
-    const char *prefix;
     const struct dg_document *document;
+    const struct dg_chain *chain;
     void *into;
     struct dg_error *error;
 };
@@ -34,13 +34,37 @@ static void text_add(struct text *text, const char *separator, const char *quote
         text->bytes[text->used] = '\0';
 }
 
+/* The names of the groups that lead to this one, each with a dot behind it. */
+static void prefix_of(const config_setting_t *group, struct text *prefix)
+{
+    const char *name;
+
+    if (config_setting_is_root(group))
+        return;
+    prefix_of(config_setting_parent(group), prefix);
+    name = config_setting_name(group);
+    text_add(prefix, "", "", name, strlen(name));
+    text_add(prefix, "", "", ".", 1);
+}
+
+int dg_key_fail(const struct dg_document *document, const config_setting_t *group,
+                const config_setting_t *setting, const char *path, const char *what,
+                struct dg_error *error)
+{
+    unsigned line = config_setting_source_line(setting);
+    struct text prefix = {.used = 0};
+
+    prefix_of(group, &prefix);
+    return dg_fail(error, "%s:%u: %s%s: %s", dg_source_file(document->source, line),
+                   dg_source_line(document->source, line), prefix.bytes, path, what);
+}
+
+/* In the first group of the chain. */
 static int fail_at(const struct reader *reader, const config_setting_t *setting, const char *path,
                    const char *what)
 {
-    unsigned line = config_setting_source_line(setting);
-
-    return dg_fail(reader->error, "%s:%u: %s%s: %s", dg_source_file(reader->document->source, line),
-                   dg_source_line(reader->document->source, line), reader->prefix, path, what);
+    return dg_key_fail(reader->document, reader->chain->groups[0], setting, path, what,
+                       reader->error);
 }
 
 static void allowed_text(const struct dg_key *key, struct text *text)
@@ -56,53 +80,67 @@ static void allowed_text(const struct dg_key *key, struct text *text)
 }
 
 static int fail_key(const struct reader *reader, const struct dg_key *key,
-                    const config_setting_t *setting, const char *what)
+                    const config_setting_t *group, const config_setting_t *setting,
+                    const char *what)
 {
     struct dg_error sentence;
     struct text allowed;
 
     allowed_text(key, &allowed);
     dg_fail(&sentence, "%s; allowed: %s", what, allowed.bytes);
-    return fail_at(reader, setting, key->path, sentence.text);
+    return dg_key_fail(reader->document, group, setting, key->path, sentence.text, reader->error);
 }
 
 static int parse(const struct reader *reader, const struct dg_key *key,
-                 const config_setting_t *setting)
+                 const config_setting_t *group, const config_setting_t *setting)
 {
-    struct dg_problem problem = {.at = setting};
+    struct dg_reading reading = {.source = reader->document->source, .at = setting};
+    char *into = reader->into;
 
-    if (key->parse(key, setting, (char *)reader->into + key->offset, &problem) == 0)
-        return 0;
-    return fail_key(reader, key, problem.at, problem.what.text);
+    if (key->parse(key, setting, into + key->offset, &reading) != 0)
+        return fail_key(reader, key, group, reading.at, reading.what.text);
+    if (key->place != 0) {
+        struct dg_place place = dg_place_of(&reading, setting);
+
+        memcpy(into + key->place, &place, sizeof place);
+    }
+    return 0;
 }
 
 /* A default goes the way of a value in the file: there is one parser for both. */
 static int parse_standard(const struct reader *reader, const struct dg_key *key)
 {
+    struct dg_reading reading = {.source = NULL};
     config_t config;
     char *text;
-    int result;
+    int result = -1;
 
     if (asprintf(&text, "standard = %s;", key->standard) < 0)
         return dg_fail(reader->error, "out of memory while reading the policy");
     config_init(&config);
     if (config_read_string(&config, text))
-        result = parse(reader, key, config_lookup(&config, "standard"));
-    else
-        result = dg_fail(reader->error, "the default of %s cannot be parsed: %s", key->path, text);
+        result = key->parse(key, config_lookup(&config, "standard"),
+                            (char *)reader->into + key->offset, &reading);
+    if (result != 0)
+        dg_fail(reader->error, "the default of %s cannot be used: %s %s", key->path, key->standard,
+                reading.what.text);
     config_destroy(&config);
     free(text);
     return result;
 }
 
-static int read_key(const struct reader *reader, const struct dg_key *key, config_setting_t *group)
+static int read_key(const struct reader *reader, const struct dg_key *key)
 {
-    config_setting_t *setting = config_setting_lookup(group, key->path);
+    const struct dg_chain *chain = reader->chain;
 
-    if (setting != NULL)
-        return parse(reader, key, setting);
+    for (size_t i = 0; i < chain->count; i++) {
+        const config_setting_t *setting = config_setting_lookup(chain->groups[i], key->path);
+
+        if (setting != NULL)
+            return parse(reader, key, chain->groups[i], setting);
+    }
     if (key->required)
-        return fail_key(reader, key, group, "missing");
+        return fail_key(reader, key, chain->groups[0], chain->groups[0], "missing");
     return key->standard == NULL ? 0 : parse_standard(reader, key);
 }
 
@@ -242,13 +280,13 @@ static int check_names(const struct reader *reader, const config_setting_t *grou
     return 0;
 }
 
-int dg_keys_read(const struct dg_key *keys, const char *prefix, const struct dg_document *document,
-                 config_setting_t *group, void *into, struct dg_error *error)
+int dg_keys_read(const struct dg_key *keys, const struct dg_document *document,
+                 const struct dg_chain *chain, void *into, struct dg_error *error)
 {
-    const struct reader reader = {keys, prefix, document, into, error};
+    const struct reader reader = {keys, document, chain, into, error};
 
     for (const struct dg_key *key = keys; key->path != NULL; key++)
-        if (read_key(&reader, key, group) != 0)
+        if (read_key(&reader, key) != 0)
             return -1;
-    return check_names(&reader, group, "");
+    return check_names(&reader, chain->groups[0], "");
 }

@@ -4,6 +4,31 @@
 #include "policy/policy.h"
 #include "policy/words.h"
 
+const struct dg_network_rule *dg_policy_allows(const struct dg_network_list *list,
+                                               const struct dg_host *host, bool *open)
+{
+    *open = !list->given || dg_host_is_loopback(host);
+    for (size_t i = 0; i < list->count; i++)
+        if (dg_network_contains(&list->rules[i].network, host))
+            return &list->rules[i];
+    return NULL;
+}
+
+bool dg_bind_rule_is_loopback(const struct dg_bind_rule *rule)
+{
+    switch (rule->kind) {
+    case DG_BIND_LOOPBACK:
+        return true;
+    case DG_BIND_NETWORK:
+        /* 127.0.0.0/8 or a part of it, ::1: every wider network begins with another address. */
+        return dg_host_is_loopback(&rule->network.host) && rule->network.prefix >= 8;
+    case DG_BIND_ANY:
+    case DG_BIND_INTERFACE:
+    default:
+        return false;
+    }
+}
+
 bool dg_policy_port_listed(const struct dg_port_list *ports, uint16_t port)
 {
     for (size_t i = 0; i < ports->count; i++)

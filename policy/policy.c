@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/lists.h"
+#include "policy/profile.h"
 #include "policy/schema.h"
 #include "policy/source.h"
 
@@ -115,32 +117,6 @@ static const char *choose_profile(const struct dg_document *document,
     return NULL;
 }
 
-static int read_profile(const struct dg_document *document, config_setting_t *group,
-                        struct dg_policy **policy, struct dg_error *error)
-{
-    struct dg_policy *new = calloc(1, sizeof *new);
-    char *prefix = NULL;
-    int result = -1;
-
-    if (new != NULL) {
-        new->file = strdup(document->source->files[0]);
-        new->profile = strdup(config_setting_name(group));
-    }
-    if (new == NULL || new->file == NULL || new->profile == NULL ||
-        asprintf(&prefix, "profiles.%s.", new->profile) < 0) {
-        dg_policy_free(new);
-        dg_fail(error, "out of memory while reading the policy");
-        return -1;
-    }
-    result = dg_keys_read(dg_schema_profile, prefix, document, group, new, error);
-    free(prefix);
-    if (result == 0)
-        *policy = new;
-    else
-        dg_policy_free(new);
-    return result;
-}
-
 /* Reads every profile, so that a mistake shows before the profile is needed; keeps the chosen one.
  */
 static int read_profiles(const struct dg_document *document, const struct dg_schema_top *top,
@@ -150,7 +126,7 @@ static int read_profiles(const struct dg_document *document, const struct dg_sch
         config_setting_t *group = config_setting_get_elem(top->profiles, (unsigned)i);
         struct dg_policy *new = NULL;
 
-        if (read_profile(document, group, &new, error) != 0)
+        if (dg_profile_read(document, top->profiles, group, &new, error) != 0)
             return -1;
         if (strcmp(new->profile, chosen) == 0)
             *policy = new;
@@ -160,20 +136,33 @@ static int read_profiles(const struct dg_document *document, const struct dg_sch
     return 0;
 }
 
+static int list_all_profiles(const struct dg_schema_top *top, struct dg_policy *policy,
+                             struct dg_error *error)
+{
+    for (int i = 0; i < config_setting_length(top->profiles); i++)
+        if (dg_string_list_append(&policy->profiles, config_setting_name(config_setting_get_elem(
+                                                         top->profiles, (unsigned)i))) != 0)
+            return dg_fail(error, "out of memory while reading the policy");
+    return 0;
+}
+
 static int read_document(struct dg_document *document, const char *profile,
                          struct dg_policy **policy, struct dg_error *error)
 {
     struct dg_schema_top top = {.version = 0};
+    config_setting_t *root;
     const char *chosen;
     int result;
 
     if (parse(document, error) != 0)
         return -1;
-    result = dg_keys_read(dg_schema_top, "", document, config_root_setting(&document->config), &top,
-                          error);
+    root = config_root_setting(&document->config);
+    result = dg_keys_read(dg_schema_top, document, &(struct dg_chain){&root, 1}, &top, error);
     if (result == 0) {
         chosen = choose_profile(document, &top, profile, error);
         result = chosen == NULL ? -1 : read_profiles(document, &top, chosen, policy, error);
+        if (result == 0)
+            result = list_all_profiles(&top, *policy, error);
     }
     free(top.default_profile);
     return result;
@@ -202,6 +191,8 @@ int dg_policy_load(const char *file, const char *profile, struct dg_policy **pol
         config_init(&document.config);
         result = read_document(&document, profile, policy, error);
         config_destroy(&document.config);
+        if (result == 0)
+            dg_source_give_files(&source, &(*policy)->files);
         dg_source_free(&source);
     }
     if (result != 0) {
@@ -216,15 +207,23 @@ void dg_policy_free(struct dg_policy *policy)
 {
     if (policy == NULL)
         return;
-    for (size_t i = 0; i < policy->programs.count; i++)
-        free(policy->programs.strings[i]);
-    free(policy->programs.strings);
+    dg_string_list_free(&policy->programs);
+    dg_string_list_free(&policy->profiles);
+    dg_string_list_free(&policy->files);
+    dg_bind_list_free(&policy->distribution.bind);
+    dg_bind_list_free(&policy->distribution.connect_from);
+    dg_network_list_free(&policy->distribution.allow_from);
+    dg_network_list_free(&policy->distribution.allow_to);
     free(policy->distribution.ports.ranges);
+    dg_bind_list_free(&policy->epmd.bind);
+    dg_network_list_free(&policy->epmd.allow_from);
+    dg_network_list_free(&policy->epmd.allow_to);
     free(policy->tls.certificate);
     free(policy->tls.private_key);
     free(policy->tls.ca);
     free(policy->log.file);
     free(policy->file);
     free(policy->profile);
+    free(policy->inherit);
     free(policy);
 }

@@ -131,13 +131,19 @@ struct dg_log_policy {
 struct dg_policy {
     char *file;    /* the path it was read from */
     char *profile; /* its name */
+    char *inherit; /* the profile that it takes over from; NULL: none */
     enum dg_mode mode;
+    struct dg_place mode_place;
     enum dg_local local;
+    struct dg_place local_place;
     struct dg_distribution_policy distribution;
     struct dg_epmd_policy epmd;
     struct dg_tls_policy tls;
     struct dg_log_policy log;
     struct dg_string_list programs;
+    struct dg_place programs_place;
+    struct dg_string_list profiles; /* all that the file has, in its order */
+    struct dg_string_list files;    /* `file` and what it includes; places point to these */
 };
 
 /*
@@ -169,6 +175,9 @@ int dg_policy_check_file(int fd, const char *path, const char *what, bool secret
  * also open. */
 const struct dg_network_rule *dg_policy_allows(const struct dg_network_list *list,
                                                const struct dg_host *host, bool *open);
+
+/* Whether no address that the rule designates can be reached from another host. */
+bool dg_bind_rule_is_loopback(const struct dg_bind_rule *rule);
 
 bool dg_policy_port_listed(const struct dg_port_list *ports, uint16_t port);
 

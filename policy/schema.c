@@ -10,20 +10,18 @@ _Static_assert(sizeof(enum dg_mode) == sizeof(unsigned) &&
                "dg_parse_word stores words as unsigned");
 
 static int parse_profiles(const struct dg_key *key, const config_setting_t *setting, void *target,
-                          struct dg_problem *problem)
+                          struct dg_reading *reading)
 {
     const config_setting_t **profiles = target;
 
     (void)key;
     if (!config_setting_is_group(setting) || config_setting_length(setting) == 0)
-        return dg_fail(&problem->what, "holds no profile");
+        return dg_wrong(reading, setting, "holds no profile");
     for (int i = 0; i < config_setting_length(setting); i++) {
         const config_setting_t *profile = config_setting_get_elem(setting, (unsigned)i);
 
-        if (!config_setting_is_group(profile)) {
-            problem->at = profile;
-            return dg_fail(&problem->what, "%s is not a group", config_setting_name(profile));
-        }
+        if (!config_setting_is_group(profile))
+            return dg_wrong(reading, profile, "%s is not a group", config_setting_name(profile));
     }
     *profiles = setting;
     return 0;
@@ -49,27 +47,76 @@ const struct dg_key dg_schema_top[] = {
     {.path = NULL},
 };
 
+#define BIND_ALLOWED                                                                               \
+    "\"loopback\", \"any\", \"interface:NAME\", an address, a network such as \"10.0.0.0/8\", or " \
+    "a list with one address or network for each family"
+#define NETWORKS_ALLOWED                                                                           \
+    "an array of addresses and networks, such as [ \"10.0.0.0/8\", \"fd00::/8\" ]"
+
 const struct dg_key dg_schema_profile[] = {
+    {.path = "inherit",
+     .parse = dg_parse_text,
+     .offset = offsetof(struct dg_policy, inherit),
+     .allowed = "the name of another profile, in double quotes"},
     {.path = "mode",
      .parse = dg_parse_word,
      .offset = offsetof(struct dg_policy, mode),
+     .place = offsetof(struct dg_policy, mode_place),
      .standard = "\"require\"",
      .words = dg_mode_words},
     {.path = "local",
      .parse = dg_parse_word,
      .offset = offsetof(struct dg_policy, local),
+     .place = offsetof(struct dg_policy, local_place),
      .standard = "\"same-user\"",
      .words = dg_local_words},
     {.path = "programs",
      .parse = dg_parse_programs,
      .offset = offsetof(struct dg_policy, programs),
+     .place = offsetof(struct dg_policy, programs_place),
      .standard = "[ \"beam.smp\", \"epmd\", \"erl_call\" ]",
      .allowed = "an array of base names of programs, such as [ \"beam.smp\", \"epmd\" ]"},
+    {.path = "distribution.enabled",
+     .parse = dg_parse_truth,
+     .offset = offsetof(struct dg_policy, distribution.enabled),
+     .place = offsetof(struct dg_policy, distribution.enabled_place),
+     .standard = "true",
+     .allowed = "true, false"},
+    {.path = "distribution.bind",
+     .parse = dg_parse_binds,
+     .offset = offsetof(struct dg_policy, distribution.bind),
+     .standard = "\"loopback\"",
+     .allowed = BIND_ALLOWED},
+    {.path = "distribution.connect_from",
+     .parse = dg_parse_sources,
+     .offset = offsetof(struct dg_policy, distribution.connect_from),
+     .allowed = "\"interface:NAME\", an address, a network such as \"10.0.0.0/8\", or a list with "
+                "one address or network for each family"},
+    {.path = "distribution.allow_from",
+     .parse = dg_parse_networks,
+     .offset = offsetof(struct dg_policy, distribution.allow_from),
+     .allowed = NETWORKS_ALLOWED},
+    {.path = "distribution.allow_to",
+     .parse = dg_parse_networks,
+     .offset = offsetof(struct dg_policy, distribution.allow_to),
+     .allowed = NETWORKS_ALLOWED},
     {.path = "distribution.ports",
      .parse = dg_parse_ports,
      .offset = offsetof(struct dg_policy, distribution.ports),
      .allowed =
          "an array of ports and ranges within 1 to 65535, such as [ \"9100-9110\", \"4370\" ]"},
+    {.path = "epmd.bind",
+     .parse = dg_parse_binds,
+     .offset = offsetof(struct dg_policy, epmd.bind),
+     .allowed = BIND_ALLOWED},
+    {.path = "epmd.allow_from",
+     .parse = dg_parse_networks,
+     .offset = offsetof(struct dg_policy, epmd.allow_from),
+     .allowed = NETWORKS_ALLOWED},
+    {.path = "epmd.allow_to",
+     .parse = dg_parse_networks,
+     .offset = offsetof(struct dg_policy, epmd.allow_to),
+     .allowed = NETWORKS_ALLOWED},
     {.path = "epmd.port",
      .parse = dg_parse_port,
      .offset = offsetof(struct dg_policy, epmd.port),

@@ -340,6 +340,14 @@ void dg_source_free(struct dg_source *source)
     memset(source, 0, sizeof *source);
 }
 
+void dg_source_give_files(struct dg_source *source, struct dg_string_list *list)
+{
+    list->strings = source->files;
+    list->count = source->file_count;
+    source->files = NULL;
+    source->file_count = 0;
+}
+
 /* libconfig names the line behind the last one where something is missing there. */
 static const struct dg_source_line *origin_of(const struct dg_source *source, unsigned line)
 {

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "policy/error.h"
+#include "policy/policy.h"
 
 struct dg_source_line {
     size_t file;     /* index into files */
@@ -34,6 +35,10 @@ struct dg_source {
  */
 int dg_source_read(struct dg_source *source, const char *path, struct dg_error *error);
 void dg_source_free(struct dg_source *source);
+
+/* The names of the files become the list's, which is empty; the source answers no more questions
+ * then. */
+void dg_source_give_files(struct dg_source *source, struct dg_string_list *list);
 
 /* The file and line that the text's line (from 1) came from. */
 const char *dg_source_file(const struct dg_source *source, unsigned line);

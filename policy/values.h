@@ -6,6 +6,7 @@
 #include "policy/keys.h"
 
 dg_key_parser dg_parse_word;       /* an enum whose values are in the key's words */
+dg_key_parser dg_parse_truth;      /* bool */
 dg_key_parser dg_parse_whole;      /* unsigned */
 dg_key_parser dg_parse_port;       /* uint16_t */
 dg_key_parser dg_parse_seconds;    /* double; above zero, up to the key's high */
@@ -13,6 +14,9 @@ dg_key_parser dg_parse_text;       /* char *; not empty */
 dg_key_parser dg_parse_path;       /* char *; absolute */
 dg_key_parser dg_parse_programs;   /* struct dg_string_list */
 dg_key_parser dg_parse_ports;      /* struct dg_port_list */
+dg_key_parser dg_parse_binds;      /* struct dg_bind_list */
+dg_key_parser dg_parse_sources;    /* struct dg_bind_list; nothing that reaches no other host */
+dg_key_parser dg_parse_networks;   /* struct dg_network_list */
 dg_key_parser dg_parse_log_target; /* struct dg_log_policy: its target and file */
 
 #endif

@@ -389,7 +389,7 @@ static void test_wrong_ports(void **state)
     }
 }
 
-#define PROFILE_KEYS "mode, local, programs, distribution, epmd, tls, log"
+#define PROFILE_KEYS "inherit, mode, local, programs, distribution, epmd, tls, log"
 #define TLS_KEYS "certificate, private_key, ca, handshake_timeout"
 
 static void test_unknown_keys(void **state)
@@ -414,8 +414,12 @@ static void test_unknown_keys(void **state)
          "here: " TLS_KEYS},
         {HEAD "tls: {\ncrl = \"/c\"; };" TAIL,
          "4: profiles.p.tls.crl: unknown key; allowed here: " TLS_KEYS},
-        {HEAD "distribution: { bind = \"any\"; };" TAIL,
-         "3: profiles.p.distribution.bind: unknown key; allowed here: ports"},
+        {HEAD "distribution: { binds = \"any\"; };" TAIL,
+         "3: profiles.p.distribution.binds: unknown key (did you mean bind?); allowed here: "
+         "enabled, bind, connect_from, allow_from, allow_to, ports"},
+        {HEAD "epmd: { enabled = false; };" TAIL,
+         "3: profiles.p.epmd.enabled: unknown key (did you mean distribution.enabled?); allowed "
+         "here: bind, allow_from, allow_to, port"},
         {HEAD "tls = \"/c\";" TAIL,
          "3: profiles.p.tls: not a group; write tls: { … } with any of: " TLS_KEYS},
         {HEAD "log = [ 1 ];" TAIL,
