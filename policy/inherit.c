@@ -18,9 +18,12 @@ static int fail_unknown(const struct dg_document *document, const config_setting
     struct dg_error what;
 
     dg_suggest_start(&suggestion, name);
-    for (int i = 0; i < config_setting_length(profiles); i++)
-        dg_suggest_candidate(&suggestion,
-                             config_setting_name(config_setting_get_elem(profiles, (unsigned)i)));
+    for (int i = 0; i < config_setting_length(profiles); i++) {
+        const config_setting_t *candidate = config_setting_get_elem(profiles, (unsigned)i);
+
+        if (candidate != profile)
+            dg_suggest_candidate(&suggestion, config_setting_name(candidate));
+    }
     if (suggestion.best == NULL)
         dg_fail(&what, "this file has no profile \"%s\"", name);
     else
