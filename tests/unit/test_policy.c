@@ -221,6 +221,13 @@ static void test_the_reference_file(void **state)
     assert_string_equal(policy->profile, "production");
     assert_int_equal(policy->mode, DG_MODE_REQUIRE);
     dg_policy_free(policy);
+    policy = load("shim.conf", "single-host");
+    assert_int_equal(policy->mode, DG_MODE_REQUIRE);
+    assert_int_equal(policy->epmd.bind.rules[0].kind, DG_BIND_LOOPBACK);
+    dg_policy_free(policy);
+    policy = load("shim.conf", "no-distribution");
+    assert_false(policy->distribution.enabled);
+    dg_policy_free(policy);
     policy = load("shim.conf", "development");
     assert_int_equal(policy->mode, DG_MODE_OFF);
     dg_policy_free(policy);
