@@ -18,7 +18,8 @@ DG_EXPORT int close(int fd)
 
 DG_EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
-    if (dg_guarding() && (flags & (int)CLOSE_RANGE_CLOEXEC) == 0) {
+    /* With any other flag the call closes nothing, or fails. */
+    if (dg_guarding() && (flags & ~(int)CLOSE_RANGE_UNSHARE) == 0) {
         dg_hooks.closing_range(first, last);
     }
     if (dg_real()->close_range == NULL) { /* before glibc 2.34 */
@@ -67,7 +68,9 @@ DG_EXPORT int dup2(int fd, int copy)
 
 DG_EXPORT int dup3(int fd, int copy, int flags)
 {
-    replacing(fd, copy);
+    if ((flags & ~O_CLOEXEC) == 0) {
+        replacing(fd, copy);
+    }
     return copied(fd, dg_real()->dup3(fd, copy, flags));
 }
 

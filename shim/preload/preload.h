@@ -51,8 +51,11 @@
     X(int, aio_read64, (struct aiocb64 *))                                                         \
     X(int, aio_write, (struct aiocb *))                                                            \
     X(int, aio_write64, (struct aiocb64 *))                                                        \
+    X(int, lio_listio, (int, struct aiocb *const *, int, struct sigevent *))                       \
+    X(int, lio_listio64, (int, struct aiocb64 *const *, int, struct sigevent *))                   \
     X(FILE *, fdopen, (int, const char *))                                                         \
     X(int, vdprintf, (int, const char *, va_list))                                                 \
+    X(int, __vdprintf_chk, (int, int, const char *, va_list))                                      \
     X(int, ioctl, (int, unsigned long, ...))                                                       \
     X(int, fcntl, (int, int, ...))                                                                 \
     X(int, fcntl64, (int, int, ...))                                                               \

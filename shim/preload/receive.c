@@ -5,14 +5,6 @@
 
 #include "shim/preload/preload.h"
 
-/* What the fortified variants check: the caller's buffer must hold what it asks for. */
-static void check(size_t size, size_t buffer_size)
-{
-    if (size > buffer_size) {
-        __builtin_trap();
-    }
-}
-
 static bool receive_bytes(int fd, void *bytes, size_t size, int flags, ssize_t *result)
 {
     struct iovec vector = {.iov_base = bytes, .iov_len = size};
@@ -25,7 +17,12 @@ DG_EXPORT ssize_t read(int fd, void *bytes, size_t size)
 {
     ssize_t result;
 
-    return receive_bytes(fd, bytes, size, 0, &result) ? result : dg_real()->read(fd, bytes, size);
+    /* Of no bytes, read returns at once, where recv would wait. (linux net/socket.c,
+     * sock_read_iter) */
+    if (size > 0 && receive_bytes(fd, bytes, size, 0, &result)) {
+        return result;
+    }
+    return dg_real()->read(fd, bytes, size);
 }
 
 DG_EXPORT ssize_t recv(int fd, void *bytes, size_t size, int flags)
@@ -56,23 +53,35 @@ ssize_t __recv_chk(int fd, void *bytes, size_t size, size_t buffer_size, int fla
 ssize_t __recvfrom_chk(int fd, void *bytes, size_t size, size_t buffer_size, int flags,
                        struct sockaddr *address, socklen_t *address_size);
 
+/* libc ends a program that asks for more than its buffer holds: the real function does that. */
 DG_EXPORT ssize_t __read_chk(int fd, void *bytes, size_t size, size_t buffer_size)
 {
-    check(size, buffer_size);
-    return read(fd, bytes, size);
+    return size <= buffer_size ? read(fd, bytes, size)
+                               : dg_real()->__read_chk(fd, bytes, size, buffer_size);
 }
 
 DG_EXPORT ssize_t __recv_chk(int fd, void *bytes, size_t size, size_t buffer_size, int flags)
 {
-    check(size, buffer_size);
-    return recv(fd, bytes, size, flags);
+    return size <= buffer_size ? recv(fd, bytes, size, flags)
+                               : dg_real()->__recv_chk(fd, bytes, size, buffer_size, flags);
 }
 
 DG_EXPORT ssize_t __recvfrom_chk(int fd, void *bytes, size_t size, size_t buffer_size, int flags,
                                  struct sockaddr *address, socklen_t *address_size)
 {
-    check(size, buffer_size);
-    return recvfrom(fd, bytes, size, flags, address, address_size);
+    return size <= buffer_size ? recvfrom(fd, bytes, size, flags, address, address_size)
+                               : dg_real()->__recvfrom_chk(fd, bytes, size, buffer_size, flags,
+                                                           address, address_size);
+}
+
+static bool is_empty(const struct iovec *vector, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (vector[i].iov_len > 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 DG_EXPORT ssize_t readv(int fd, const struct iovec *vector, int count)
@@ -80,7 +89,7 @@ DG_EXPORT ssize_t readv(int fd, const struct iovec *vector, int count)
     struct msghdr message = {.msg_iov = (struct iovec *)vector, .msg_iovlen = (size_t)count};
     ssize_t result;
 
-    if (count >= 0 && count <= IOV_MAX && dg_watched(fd) &&
+    if (count >= 0 && count <= IOV_MAX && dg_watched(fd) && !is_empty(vector, count) &&
         dg_hooks.receive(fd, &message, 0, &result)) {
         return result;
     }
@@ -97,27 +106,31 @@ DG_EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     return dg_real()->recvmsg(fd, message, flags);
 }
 
-/* On a stream, one message after the other, as the kernel does: the first may wait, an error behind
- * others waits for the next call. */
+/* On a stream, one message after the other, as the kernel does: with MSG_WAITFORONE only the first
+ * is waited for; an error behind others waits for the next call. The time limit, which the kernel
+ * looks at only between messages, is not looked at. */
 DG_EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
                        struct timespec *timeout)
 {
+    int saved = errno;
     unsigned done = 0;
 
-    if (!dg_watched(fd)) {
+    if (!dg_watched(fd) || count == 0) {
         return dg_real()->recvmmsg(fd, messages, count, flags, timeout);
     }
     while (done < count) {
+        bool enough = done > 0 && (flags & MSG_WAITFORONE) != 0;
         ssize_t size = recvmsg(fd, &messages[done].msg_hdr,
-                               (flags & ~MSG_WAITFORONE) | (done > 0 ? MSG_DONTWAIT : 0));
+                               (flags & ~MSG_WAITFORONE) | (enough ? MSG_DONTWAIT : 0));
 
         if (size < 0) {
             break;
         }
         messages[done++].msg_len = (unsigned)size;
-        if (size == 0) {
-            break;
-        }
     }
-    return done > 0 ? (int)done : -1;
+    if (done == 0) {
+        return -1;
+    }
+    errno = saved;
+    return (int)done;
 }

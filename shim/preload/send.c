@@ -65,9 +65,10 @@ DG_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 DG_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
+    int saved = errno;
     unsigned done = 0;
 
-    if (!dg_watched(fd)) {
+    if (!dg_watched(fd) || count == 0) {
         return dg_real()->sendmmsg(fd, messages, count, flags);
     }
     while (done < count) {
@@ -78,7 +79,11 @@ DG_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int fla
         }
         messages[done++].msg_len = (unsigned)size;
     }
-    return done > 0 ? (int)done : -1;
+    if (done == 0) {
+        return -1;
+    }
+    errno = saved;
+    return (int)done;
 }
 
 DG_EXPORT ssize_t sendfile(int fd, int from, off_t *offset, size_t count)
@@ -160,6 +165,27 @@ DG_EXPORT int aio_write64(struct aiocb64 *request)
     return refused(request->aio_fildes, "aio_write") ? -1 : dg_real()->aio_write64(request);
 }
 
+DG_EXPORT int lio_listio(int mode, struct aiocb *const *requests, int count, struct sigevent *event)
+{
+    for (int i = 0; i < count; i++) {
+        if (requests[i] != NULL && refused(requests[i]->aio_fildes, "lio_listio")) {
+            return -1;
+        }
+    }
+    return dg_real()->lio_listio(mode, requests, count, event);
+}
+
+DG_EXPORT int lio_listio64(int mode, struct aiocb64 *const *requests, int count,
+                           struct sigevent *event)
+{
+    for (int i = 0; i < count; i++) {
+        if (requests[i] != NULL && refused(requests[i]->aio_fildes, "lio_listio")) {
+            return -1;
+        }
+    }
+    return dg_real()->lio_listio64(mode, requests, count, event);
+}
+
 /* Streams of stdio read and write inside libc, where we are not asked. */
 DG_EXPORT FILE *fdopen(int fd, const char *mode)
 {
@@ -178,6 +204,26 @@ DG_EXPORT int dprintf(int fd, const char *restrict format, ...)
 
     va_start(arguments, format);
     result = vdprintf(fd, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments);
+int __dprintf_chk(int fd, int flag, const char *format, ...);
+
+/* What dprintf is in a fortified program. */
+DG_EXPORT int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments)
+{
+    return refused(fd, "dprintf") ? -1 : dg_real()->__vdprintf_chk(fd, flag, format, arguments);
+}
+
+DG_EXPORT int __dprintf_chk(int fd, int flag, const char *format, ...)
+{
+    va_list arguments;
+    int result;
+
+    va_start(arguments, format);
+    result = __vdprintf_chk(fd, flag, format, arguments);
     va_end(arguments);
     return result;
 }

@@ -152,7 +152,7 @@ int dg_hook_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
 
 void dg_hook_closing(int fd)
 {
-    struct dg_socket *socket = dg_table_lock(fd);
+    struct dg_socket *socket = dg_table_is_ours() ? dg_table_lock(fd) : NULL;
     int saved = errno;
 
     if (socket == NULL) {
@@ -188,7 +188,7 @@ void dg_hook_duplicated(int fd, int copy)
     struct dg_socket *socket;
     bool shared;
 
-    if (copy < 0 || copy == fd) {
+    if (copy < 0 || copy == fd || !dg_table_is_ours()) {
         return;
     }
     dg_table_evict(copy);

@@ -42,6 +42,17 @@ static enum attempt from_channel(ssize_t value, ssize_t *result)
     return value < 0 && errno == EAGAIN ? ATTEMPT_WAIT : ATTEMPT_DONE;
 }
 
+/* Where the kernel would say EFAULT, we must not fall. Other wrong addresses are not found out. */
+static bool leads_nowhere(const struct iovec *vector, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (vector[i].iov_base == NULL && vector[i].iov_len > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Forgets a socket that is none of our business, and unlocks it. */
 static void let_go(int fd, struct dg_socket *socket)
 {
@@ -59,6 +70,9 @@ static enum attempt receive_guarded(struct dg_socket *socket, int fd, struct msg
     if ((flags & (MSG_OOB | MSG_TRUNC)) != 0) {
         dg_audit_unsupported(socket, "recv with MSG_OOB or MSG_TRUNC");
         return fail_with(result, EOPNOTSUPP);
+    }
+    if (leads_nowhere(message->msg_iov, message->msg_iovlen)) {
+        return fail_with(result, EFAULT);
     }
     attempt = from_channel(dg_channel_receive(socket->channel, fd, message->msg_iov,
                                               (int)message->msg_iovlen, (flags & MSG_PEEK) != 0),
@@ -236,8 +250,7 @@ static bool receive_all(int fd, struct msghdr *message, int flags, ssize_t *resu
     ssize_t got = 0;
 
     if (message->msg_iovlen != 1) {
-        errno = EOPNOTSUPP;
-        *result = -1;
+        (void)fail_with(result, EOPNOTSUPP);
         return true;
     }
     while ((size_t)got < vector->iov_len) {
@@ -245,7 +258,10 @@ static bool receive_all(int fd, struct msghdr *message, int flags, ssize_t *resu
         struct msghdr part = {.msg_iov = &rest, .msg_iovlen = 1};
 
         if (!receive_some(fd, &part, flags & ~MSG_WAITALL, result)) {
-            return false;
+            /* Its beginning has told that it is none of our business. */
+            *result = dg_core.real.recv(fd, rest.iov_base, rest.iov_len, flags);
+            got += *result > 0 ? *result : 0;
+            break;
         }
         if (*result <= 0) {
             break;
@@ -274,7 +290,8 @@ bool dg_hook_receive(int fd, struct msghdr *message, int flags, ssize_t *result)
     int saved = errno;
     bool done;
 
-    if ((flags & (MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT)) == MSG_WAITALL && is_guarded(fd)) {
+    if ((flags & (MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC)) == MSG_WAITALL &&
+        (message->msg_iovlen == 1 || is_guarded(fd))) {
         done = receive_all(fd, message, flags, result);
     } else {
         done = receive_some(fd, message, flags, result);
@@ -291,9 +308,12 @@ static enum attempt send_guarded(struct dg_socket *socket, int fd, const struct 
                                  int count, ssize_t *result)
 {
     enum dg_channel_state before = dg_channel_get_state(socket->channel);
-    enum attempt attempt =
-        from_channel(dg_channel_send(socket->channel, fd, vector, count), result);
+    enum attempt attempt;
 
+    if (leads_nowhere(vector, (size_t)count)) {
+        return fail_with(result, EFAULT);
+    }
+    attempt = from_channel(dg_channel_send(socket->channel, fd, vector, count), result);
     dg_audit_channel(socket, before);
     return attempt;
 }
@@ -304,6 +324,10 @@ static enum attempt decide_sending(struct dg_socket *socket, int fd, const struc
                                    int count, ssize_t *result, bool *decided)
 {
     *decided = true;
+    if (leads_nowhere(vector, (size_t)count)) {
+        dg_table_unlock(socket);
+        return fail_with(result, EFAULT);
+    }
     switch (dg_decide_sending(socket, fd, vector, count)) {
     case DG_DECIDE_GUARDED:
         *decided = false;
@@ -381,10 +405,28 @@ static bool is_blocking(int fd, int flags)
     return status >= 0 && (status & O_NONBLOCK) == 0;
 }
 
-/* Waits as long as SO_SNDTIMEO allows. False with errno where the call ends. */
-static bool wait_writable(int fd)
+/* What a send that takes nothing waits for: before the handshake is through it is the peer's next
+ * word, and the descriptor is writable all the time. */
+static short awaited(int fd)
 {
-    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    struct dg_socket *socket = dg_table_lock(fd);
+    short events = POLLOUT;
+
+    if (socket != NULL) {
+        if (socket->role == DG_ROLE_DISTRIBUTION_INCOMING ||
+            (socket->role == DG_ROLE_GUARDED &&
+             dg_channel_get_state(socket->channel) == DG_CHANNEL_HANDSHAKE)) {
+            events = POLLIN;
+        }
+        dg_table_unlock(socket);
+    }
+    return events;
+}
+
+/* Waits as long as SO_SNDTIMEO allows. False with errno where the call ends. */
+static bool wait_to_send(int fd)
+{
+    struct pollfd ready = {.fd = fd, .events = awaited(fd)};
     struct timeval limit = {0};
     socklen_t size = sizeof limit;
     int milliseconds = -1;
@@ -421,10 +463,11 @@ static void send_rest(int fd, const struct iovec *vector, int count, ssize_t tak
             ssize_t sent;
             enum attempt attempt = send_once(fd, &rest, 1, &sent);
 
-            if (attempt == ATTEMPT_PASS) {
-                attempt = fail_with(&sent, EBADF); /* closed by another thread meanwhile */
+            if (attempt == ATTEMPT_PASS) { /* plaintext was let in, or another thread has closed */
+                sent = dg_core.real.send(fd, rest.iov_base, rest.iov_len, MSG_NOSIGNAL);
+                attempt = ATTEMPT_DONE;
             }
-            if (attempt == ATTEMPT_WAIT && wait_writable(fd)) {
+            if (attempt == ATTEMPT_WAIT && wait_to_send(fd)) {
                 continue;
             }
             if (sent < 0) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { SOCKETS_PER_SLAB = 64 };
 
@@ -11,6 +12,7 @@ static atomic_int table_end;
 
 static pthread_mutex_t free_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct dg_socket *free_sockets; /* under free_lock */
+static pid_t owner;                    /* the process that the table describes */
 
 /*
  * A child of fork(2) has our table and none of our threads: any lock may have been held. Its
@@ -19,6 +21,7 @@ static struct dg_socket *free_sockets; /* under free_lock */
  */
 static void forked(void)
 {
+    owner = getpid();
     pthread_mutex_init(&free_lock, NULL);
     for (int fd = 0; fd < dg_table_end(); fd++) {
         struct dg_socket *socket = atomic_load(&dg_table[fd]);
@@ -46,7 +49,13 @@ static void after_fork(void)
 
 int dg_table_start(void)
 {
+    owner = getpid();
     return pthread_atfork(before_fork, after_fork, forked);
+}
+
+bool dg_table_is_ours(void)
+{
+    return getpid() == owner;
 }
 
 /* With free_lock held. */

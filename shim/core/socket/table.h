@@ -53,6 +53,10 @@ extern void *_Atomic dg_table[DG_TABLE_SIZE];
 /* To be called once; registers the fork handlers. Returns 0 or an errno. */
 int dg_table_start(void);
 
+/* False in a child of vfork(2), which has descriptors of its own but shares this memory: what it
+ * closes and copies is not ours. */
+bool dg_table_is_ours(void);
+
 /* Puts a fresh socket in the table, in place of whatever the number stood for before. Returns it
  * locked, or NULL with errno where memory or the table is out. */
 struct dg_socket *dg_table_watch(int fd, enum dg_role role);
