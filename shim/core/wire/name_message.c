@@ -4,10 +4,16 @@
 
 #include "shim/core/wire/bytes.h"
 
-/* Capability flags (erts/emulator/beam/dist.h). Every node since OTP 23 sets the first, since OTP
- * 25 one or both. */
-#define DFLAG_HANDSHAKE_23 UINT64_C(0x1000000)
+/*
+ * Capability flags (erts/emulator/beam/dist.h). Every node since OTP 25 sets the digest; one of OTP
+ * 23 or 24 sets HANDSHAKE_23 and, as all nodes must, the other two. HANDSHAKE_23 alone is where a
+ * DNS query over TCP has its count of questions, which is 1.
+ */
 #define DFLAG_MANDATORY_25_DIGEST UINT64_C(0x4000000)
+#define DFLAG_HANDSHAKE_23 UINT64_C(0x1000000)
+#define DFLAG_EXTENDED_PIDS_PORTS UINT64_C(0x100)
+#define DFLAG_EXTENDED_REFERENCES UINT64_C(0x4)
+#define FLAGS_OF_23 (DFLAG_HANDSHAKE_23 | DFLAG_EXTENDED_PIDS_PORTS | DFLAG_EXTENDED_REFERENCES)
 
 /* Smallest messages: tag and head with a name of one byte. */
 enum { LEAST_NEW = 16, LEAST_OLD = 8, OLD_HEAD = 9, OLD_VERSION = 5 };
@@ -28,6 +34,7 @@ static enum dg_parse parse_new(const uint8_t *bytes, size_t size, struct dg_name
 {
     uint16_t length = dg_get16(bytes);
     uint16_t name_size;
+    uint64_t flags;
 
     if (length < LEAST_NEW) {
         return DG_PARSE_OTHER;
@@ -39,7 +46,8 @@ static enum dg_parse parse_new(const uint8_t *bytes, size_t size, struct dg_name
     if (name_size == 0 || name_size > DG_NODE_NAME_MAX || 15 + (size_t)name_size > length) {
         return DG_PARSE_OTHER;
     }
-    if ((dg_get64(bytes + 3) & (DFLAG_HANDSHAKE_23 | DFLAG_MANDATORY_25_DIGEST)) == 0) {
+    flags = dg_get64(bytes + 3);
+    if ((flags & DFLAG_MANDATORY_25_DIGEST) == 0 && (flags & FLAGS_OF_23) != FLAGS_OF_23) {
         return DG_PARSE_OTHER;
     }
     message->name = bytes + DG_NAME_MESSAGE_HEAD;
