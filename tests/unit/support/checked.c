@@ -99,10 +99,14 @@ static void check_receive_promise(struct ends *ends, int fd, ssize_t got, const 
 
 ssize_t checked_receive(struct ends *ends, int fd, const struct iovec *vector, int count, bool peek)
 {
+    size_t room = 0;
     ssize_t got;
     int error;
 
-    if (dg_channel_get_state(ends->channel[fd]) <= DG_CHANNEL_OPEN) {
+    for (int i = 0; i < count; i++) {
+        room += vector[i].iov_len;
+    }
+    if (room > 0 && dg_channel_get_state(ends->channel[fd]) <= DG_CHANNEL_OPEN) {
         spoil_error_queue();
     }
     got = dg_channel_receive(ends->channel[fd], fd, vector, count, peek);
@@ -181,8 +185,11 @@ ssize_t checked_send(struct ends *ends, int fd, const struct iovec *vector, int 
     }
     taken = dg_channel_send(ends->channel[fd], fd, vector, count);
     error = errno;
-    check_error_queue("send");
-    if (was_open) {
+    if (taken > 0 || (taken < 0 && error == EAGAIN)) {
+        check_error_queue("send");
+    }
+    ERR_clear_error(); /* of our own, where nothing was to be done */
+    if (was_open && (taken >= 0 || error == EAGAIN)) {
         check_send_promise(ends, fd, taken, size, refused);
     }
     errno = error;

@@ -15,8 +15,8 @@ static struct kernel_end *other_end(int fd)
 
 void kernel_free(void)
 {
-    free(kernel_ends[KERNEL_CLIENT].bytes);
-    free(kernel_ends[KERNEL_SERVER].bytes);
+    free(kernel_ends[KERNEL_CLIENT].memory);
+    free(kernel_ends[KERNEL_SERVER].memory);
     memset(kernel_ends, 0, sizeof kernel_ends);
 }
 
@@ -42,18 +42,30 @@ bool kernel_writable(int fd)
     return to->size < to->capacity || kernel_ends[fd].send_error != 0;
 }
 
+uint8_t *kernel_waiting(int fd)
+{
+    return kernel_ends[fd].memory + kernel_ends[fd].start;
+}
+
 void kernel_inject(int fd, const void *bytes, size_t size)
 {
     struct kernel_end *end = &kernel_ends[fd];
 
-    if (end->size + size > end->allocated) {
-        end->allocated = 2 * (end->size + size);
-        end->bytes = realloc(end->bytes, end->allocated);
-        if (end->bytes == NULL) {
+    if (end->start + end->size + size > end->allocated) {
+        uint8_t *memory = malloc(2 * (end->size + size));
+
+        if (memory == NULL) {
             abort();
         }
+        if (end->size > 0) {
+            memcpy(memory, kernel_waiting(fd), end->size);
+        }
+        free(end->memory);
+        end->memory = memory;
+        end->start = 0;
+        end->allocated = 2 * (end->size + size);
     }
-    memcpy(end->bytes + end->size, bytes, size);
+    memcpy(kernel_waiting(fd) + end->size, bytes, size);
     end->size += size;
 }
 
@@ -65,9 +77,9 @@ size_t kernel_take(int fd, void *bytes, size_t size)
         size = end->size;
     }
     if (size > 0) {
-        memcpy(bytes, end->bytes, size);
+        memcpy(bytes, kernel_waiting(fd), size);
+        end->start += size;
         end->size -= size;
-        memmove(end->bytes, end->bytes + size, end->size);
     }
     return size;
 }
@@ -107,7 +119,7 @@ static ssize_t kernel_receive(int fd, void *bytes, size_t size, bool peek)
         return (ssize_t)kernel_take(fd, bytes, size);
     }
     size = size < end->size ? size : end->size;
-    memcpy(bytes, end->bytes, size);
+    memcpy(bytes, kernel_waiting(fd), size);
     return (ssize_t)size;
 }
 

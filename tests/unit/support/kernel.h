@@ -17,8 +17,9 @@
 enum { KERNEL_CLIENT, KERNEL_SERVER };
 
 struct kernel_end {
-    uint8_t *bytes; /* waiting to be received */
-    size_t size;
+    uint8_t *memory;
+    size_t start;
+    size_t size; /* waiting to be received */
     size_t allocated;
     size_t capacity;     /* the other end's sends fail with EAGAIN beyond this */
     bool ended;          /* after what waits, receive returns 0 */
@@ -46,6 +47,8 @@ void kernel_free(void);
 bool kernel_readable(int fd);
 bool kernel_writable(int fd);
 
+/* What waits to be received at this end: kernel_ends[fd].size bytes. */
+uint8_t *kernel_waiting(int fd);
 /* Adds bytes to what waits at this end, whatever its capacity. */
 void kernel_inject(int fd, const void *bytes, size_t size);
 /* Takes up to `size` bytes that wait at this end. */

@@ -33,6 +33,14 @@ char *pki_path(const char *name)
     return path;
 }
 
+static FILE *open_file(const char *name, const char *mode)
+{
+    FILE *file = fopen(pki_path(name), mode);
+
+    need(file != NULL, name);
+    return file;
+}
+
 static void issue(const char *authority, const char *name)
 {
     const char *const dns[] = {"node.example.org"};
@@ -40,6 +48,27 @@ static void issue(const char *authority, const char *name)
     struct dg_error error;
 
     need(dg_issuer_issue(pki_path(authority), &request, &error) == 0, error.text);
+}
+
+static void copy(const char *from, FILE *to)
+{
+    char text[16 * 1024];
+    FILE *file = open_file(from, "r");
+    size_t size = fread(text, 1, sizeof text, file);
+
+    (void)fclose(file);
+    need(fwrite(text, 1, size, to) == size, from);
+}
+
+static void make_both(void)
+{
+    FILE *file;
+
+    need(mkdir(pki_path("both"), 0700) == 0, "both");
+    file = open_file("both/ca.pem", "w");
+    copy("ours/ca.pem", file);
+    copy("other/ca.pem", file);
+    (void)fclose(file);
 }
 
 static void make_authority(const char *name)
@@ -61,7 +90,16 @@ int pki_make(void **state)
     need(dg_tls_start(&error) == 0, error.text);
     make_authority("ours");
     make_authority("other");
+    make_both();
     return 0;
+}
+
+void pki_use(const char *made)
+{
+    struct dg_error error;
+
+    (void)snprintf(folder, sizeof folder, "%s", made);
+    need(dg_tls_start(&error) == 0, error.text);
 }
 
 static void remove_files(const char *path)
@@ -83,6 +121,7 @@ int pki_remove(void **state)
     (void)state;
     remove_files(pki_path("ours"));
     remove_files(pki_path("other"));
+    remove_files(pki_path("both"));
     remove_files(folder);
     return 0;
 }
@@ -108,14 +147,6 @@ struct dg_credentials *pki_credentials(const char *authority, const char *name, 
 
     need(dg_credentials_load(&policy, &credentials, &error) == 0, error.text);
     return credentials;
-}
-
-static FILE *open_file(const char *name, const char *mode)
-{
-    FILE *file = fopen(pki_path(name), mode);
-
-    need(file != NULL, name);
-    return file;
 }
 
 static void read_authority(const char *authority, X509 **certificate, EVP_PKEY **key)
@@ -209,11 +240,9 @@ void pki_write(const char *name, const char *text)
 
 void pki_copy(const char *from, const char *to)
 {
-    char text[64 * 1024];
-    FILE *file = open_file(from, "r");
-    size_t size = fread(text, 1, sizeof text - 1, file);
+    FILE *file = open_file(to, "w");
 
+    (void)fchmod(fileno(file), 0600);
+    copy(from, file);
     (void)fclose(file);
-    text[size] = '\0';
-    pki_write(to, text);
 }

@@ -7,10 +7,14 @@
 
 /*
  * In the folder: ours/ and other/, two authorities (ca.pem, ca.key), each with node.pem, node.key
- * and peer.pem, peer.key. Aborts where they cannot be made. cmocka's group setup and teardown.
+ * and peer.pem, peer.key; and both/ca.pem, which holds both as anchors. Aborts where they cannot be
+ * made. cmocka's group setup and teardown.
  */
 int pki_make(void **state);
 int pki_remove(void **state);
+
+/* Instead, the folder that another process has made and will remove. */
+void pki_use(const char *made);
 
 /* A path within the folder; good until the fourth call after. */
 char *pki_path(const char *name);

@@ -33,10 +33,4 @@ static inline size_t random_size(struct random *random, size_t limit)
     return random_below(random, scale + 1);
 }
 
-/* What a stream of this seed carries at this position. */
-static inline uint8_t stream_byte(uint64_t seed, size_t position)
-{
-    return (uint8_t)((seed + position) * 131 + (position >> 8) * 17 + (position >> 16) * 7);
-}
-
 #endif

@@ -1,0 +1,114 @@
+#include "tests/unit/support/peer.h"
+
+#include <openssl/err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/support/kernel.h"
+#include "tests/unit/support/pki.h"
+
+static void need(bool condition, const char *what)
+{
+    if (!condition) {
+        (void)fprintf(stderr, "test peer: %s\n", what);
+        abort();
+    }
+}
+
+static void on_message(int sent, int version, int type, const void *bytes, size_t size, SSL *ssl,
+                       void *argument)
+{
+    const uint8_t *message = bytes;
+    struct peer *peer = argument;
+
+    (void)version;
+    (void)ssl;
+    if (sent || size == 0) {
+        return;
+    }
+    if (type == SSL3_RT_HANDSHAKE && message[0] == SSL3_MT_NEWSESSION_TICKET) {
+        peer->tickets++;
+    } else if (type == SSL3_RT_HANDSHAKE && message[0] == SSL3_MT_KEY_UPDATE) {
+        peer->key_updates++;
+    } else if (type == SSL3_RT_ALERT && size >= 2) {
+        peer->alert = message[1];
+    }
+}
+
+struct peer *peer_new(int fd, const char *authority, const char *name)
+{
+    struct peer *peer = calloc(1, sizeof *peer);
+
+    need(peer != NULL, "out of memory");
+    peer->fd = fd;
+    peer->alert = -1;
+    peer->context = SSL_CTX_new(fd == KERNEL_CLIENT ? TLS_client_method() : TLS_server_method());
+    need(peer->context != NULL, "SSL_CTX_new");
+    SSL_CTX_set_verify(peer->context, SSL_VERIFY_NONE, NULL);
+    if (name != NULL) {
+        struct dg_tls_policy policy = pki_policy(authority, name, authority);
+
+        need(SSL_CTX_use_certificate_chain_file(peer->context, policy.certificate) == 1, name);
+        need(SSL_CTX_use_PrivateKey_file(peer->context, policy.private_key, SSL_FILETYPE_PEM) == 1,
+             name);
+    }
+    peer->ssl = SSL_new(peer->context);
+    need(peer->ssl != NULL, "SSL_new");
+    SSL_set_bio(peer->ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_msg_callback(peer->ssl, on_message);
+    SSL_set_msg_callback_arg(peer->ssl, peer);
+    if (fd == KERNEL_CLIENT) {
+        SSL_set_connect_state(peer->ssl);
+    } else {
+        SSL_set_accept_state(peer->ssl);
+    }
+    return peer;
+}
+
+void peer_free(struct peer *peer)
+{
+    SSL_free(peer->ssl);
+    SSL_CTX_free(peer->context);
+    free(peer);
+}
+
+static void take(struct peer *peer)
+{
+    char bytes[4096];
+    size_t size;
+
+    while ((size = kernel_take(peer->fd, bytes, sizeof bytes)) > 0) {
+        need(BIO_write(SSL_get_rbio(peer->ssl), bytes, (int)size) == (int)size, "BIO_write");
+    }
+}
+
+static void give(struct peer *peer)
+{
+    char bytes[4096];
+    int size;
+
+    while ((size = BIO_read(SSL_get_wbio(peer->ssl), bytes, sizeof bytes)) > 0) {
+        kernel_inject(1 - peer->fd, bytes, (size_t)size);
+    }
+}
+
+void peer_step(struct peer *peer)
+{
+    int result;
+
+    take(peer);
+    do {
+        result =
+            SSL_read(peer->ssl, peer->text + peer->size, (int)(sizeof peer->text - 1 - peer->size));
+        peer->size += result > 0 ? (size_t)result : 0;
+    } while (result > 0);
+    ERR_clear_error();
+    give(peer);
+}
+
+void peer_send(struct peer *peer, const void *bytes, size_t size)
+{
+    need(SSL_write(peer->ssl, bytes, (int)size) == (int)size, "SSL_write");
+    give(peer);
+}
