@@ -35,6 +35,7 @@ struct dg_real {
     int (*shutdown)(int fd, int how);
     int (*setsockopt)(int fd, int level, int name, const void *value, socklen_t size);
     int (*close)(int fd);
+    int (*dup3)(int from, int to, int flags);
 };
 
 /*

@@ -7,6 +7,7 @@
 
 #include "shim/core/report/log.h"
 #include "shim/core/socket/hooks.h"
+#include "shim/core/socket/isolation.h"
 #include "shim/core/socket/learned.h"
 #include "shim/core/socket/table.h"
 
@@ -72,6 +73,10 @@ static int start(const char *program, struct dg_policy *policy, struct dg_error 
         dg_core.program.epmd_port = policy->epmd.port;
     }
     start_log(program);
+    if (dg_check_placement(error) != 0 ||
+        (dg_core.program.kind == DG_PROGRAM_EPMD && dg_prepare_epmd(error) != 0)) {
+        return -1;
+    }
     if (dg_tls_start(error) != 0 || dg_credentials_load(&policy->tls, &credentials, error) != 0) {
         return -1;
     }

@@ -18,14 +18,20 @@ static uint16_t parse_port(const char *text)
     return end != text && *end == '\0' && number > 0 && number <= UINT16_MAX ? (uint16_t)number : 0;
 }
 
-/* The value behind the last `-epmd_port`; 0 where there is none. */
-static uint16_t find_port(const char *arguments, size_t size)
+/* The command line: arguments one after the other, each with its terminator. */
+struct arguments {
+    char *text;
+    size_t size;
+};
+
+/* The port behind the last `flag`; 0 where there is none. */
+static uint16_t port_behind(const struct arguments *arguments, const char *flag)
 {
-    static const char flag[] = "-epmd_port";
+    const char *end = arguments->text + arguments->size;
     uint16_t port = 0;
     bool next_is_port = false;
 
-    for (const char *at = arguments; at < arguments + size; at += strlen(at) + 1) {
+    for (const char *at = arguments->text; at < end; at += strlen(at) + 1) {
         if (next_is_port) {
             port = parse_port(at);
         }
@@ -34,38 +40,66 @@ static uint16_t find_port(const char *arguments, size_t size)
     return port;
 }
 
-static uint16_t port_of_command_line(void)
+static void read_arguments(struct arguments *arguments)
 {
-    char *arguments = malloc(COMMAND_LINE_MAX + 1);
     int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-    uint16_t port = 0;
-    size_t size = 0;
     ssize_t count;
 
-    while (arguments != NULL && fd >= 0 && size < COMMAND_LINE_MAX &&
-           (count = read(fd, arguments + size, COMMAND_LINE_MAX - size)) > 0) {
-        size += (size_t)count;
+    arguments->size = 0;
+    arguments->text = malloc(COMMAND_LINE_MAX + 1);
+    while (arguments->text != NULL && fd >= 0 && arguments->size < COMMAND_LINE_MAX &&
+           (count = read(fd, arguments->text + arguments->size,
+                         COMMAND_LINE_MAX - arguments->size)) > 0) {
+        arguments->size += (size_t)count;
     }
-    if (size > 0) {
-        arguments[size] = '\0';
-        port = find_port(arguments, size);
+    if (arguments->text != NULL) {
+        arguments->text[arguments->size] = '\0';
     }
     if (fd >= 0) {
         close(fd);
     }
-    free(arguments);
-    return port;
+}
+
+static void find_listen_ports(struct dg_program *program, const struct arguments *arguments)
+{
+    static const char *const single[] = {"-erl_epmd_port", "erl_epmd_node_listen_port"};
+
+    for (int i = 0; i < 2; i++) {
+        uint16_t port = port_behind(arguments, single[i]);
+
+        if (port != 0) {
+            program->listen_first = program->listen_last = port;
+            return;
+        }
+    }
+    program->listen_first = port_behind(arguments, "inet_dist_listen_min");
+    program->listen_last = port_behind(arguments, "inet_dist_listen_max");
+    if (program->listen_last == 0) {
+        program->listen_last = program->listen_first;
+    }
+}
+
+bool dg_program_listens_at(const struct dg_program *program, uint16_t port)
+{
+    return program->listen_first != 0 && port >= program->listen_first &&
+           port <= program->listen_last;
 }
 
 struct dg_program dg_program_read(const char *name)
 {
     const char *environment = getenv("ERL_EPMD_PORT");
     struct dg_program program = {.kind = DG_PROGRAM_NODE};
+    struct arguments arguments;
 
     if (strcmp(name, "epmd") == 0) {
         program.kind = DG_PROGRAM_EPMD;
     }
-    program.epmd_port = port_of_command_line();
+    read_arguments(&arguments);
+    if (arguments.text != NULL) {
+        program.epmd_port = port_behind(&arguments, "-epmd_port");
+        find_listen_ports(&program, &arguments);
+        free(arguments.text);
+    }
     if (program.epmd_port == 0 && environment != NULL) {
         program.epmd_port = parse_port(environment);
     }

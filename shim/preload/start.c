@@ -83,8 +83,7 @@ static void *load_core(const char *program)
         realpath(info.dli_fname, here) == NULL) {
         dg_refuse_start(program, "the library cannot tell where it was loaded from");
     }
-    strcpy(path, dirname(here));
-    strcat(path, name);
+    (void)snprintf(path, sizeof path, "%s%s", dirname(here), name);
     core = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (core == NULL) {
         const char *reason = dlerror();
@@ -110,6 +109,7 @@ static struct dg_real real_for_core(void)
         .shutdown = dg_real()->shutdown,
         .setsockopt = dg_real()->setsockopt,
         .close = dg_real()->close,
+        .dup3 = dg_real()->dup3,
     };
 }
 

@@ -126,3 +126,17 @@ void dg_log(enum dg_log_level level, const char *event, ...)
     va_end(pairs);
     errno = saved_errno;
 }
+
+void dg_log_tell(const char *sentence)
+{
+    int saved_errno = errno;
+    char line[LINE_SIZE];
+    int size;
+
+    if (!log_state.started || log_state.target == DG_LOG_TO_STDERR)
+        return;
+    size = snprintf(line, sizeof line, "distguard[%s]: %s\n", log_state.program, sentence);
+    if (size > 0 && (size_t)size < sizeof line)
+        (void)dg_log_to_stderr(&log_state.calls, &log_state.stderr_identity, line, (size_t)size);
+    errno = saved_errno;
+}

@@ -34,6 +34,12 @@ void dg_log_start(const struct dg_log_policy *policy, const char *program,
                   const struct dg_log_calls *calls);
 
 /*
+ * Says a sentence to whoever started the program, on stderr, wherever the log goes: for what makes
+ * a program fail in a way that only we can explain.
+ */
+void dg_log_tell(const char *sentence);
+
+/*
  * Writes `distguard[program]: event=EVENT key=value …`. The arguments after `event` are pairs of
  * const char *, ended by NULL; a pair whose value is NULL is left out; values are quoted where
  * logfmt needs it, and what a terminal or a parser would take for something else is escaped, so

@@ -107,3 +107,64 @@ void dg_address_print(const struct sockaddr_storage *address, char text[DG_ADDRE
         (void)snprintf(text, DG_ADDRESS_TEXT, "unknown");
     }
 }
+
+bool dg_address_host(const struct sockaddr_storage *address, struct dg_host *host)
+{
+    struct sockaddr_storage plain = *address;
+
+    unmap(&plain);
+    *host = (struct dg_host){0};
+    if (plain.ss_family == AF_INET) {
+        host->family = DG_FAMILY_IPV4;
+        memcpy(host->bytes, &ipv4(&plain)->sin_addr, 4);
+        return true;
+    }
+    if (plain.ss_family == AF_INET6) {
+        host->family = DG_FAMILY_IPV6;
+        memcpy(host->bytes, &ipv6(&plain)->sin6_addr, 16);
+        return true;
+    }
+    return false;
+}
+
+bool dg_address_host_of(const struct sockaddr *address, struct dg_host *host)
+{
+    struct sockaddr_storage copy;
+
+    if (!dg_address_is_internet(address->sa_family)) {
+        return false;
+    }
+    copy = dg_address_from(address, address->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+                                                                  : sizeof(struct sockaddr_in6));
+    return dg_address_host(&copy, host);
+}
+
+socklen_t dg_address_make(int domain, const struct dg_host *host, uint16_t port,
+                          struct sockaddr_storage *address)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+    memset(address, 0, sizeof *address);
+    if (domain == AF_INET && host->family == DG_FAMILY_IPV4) {
+        struct sockaddr_in *made = (struct sockaddr_in *)address;
+
+        made->sin_family = AF_INET;
+        made->sin_port = htons(port);
+        memcpy(&made->sin_addr, host->bytes, 4);
+        return sizeof *made;
+    }
+    if (domain == AF_INET6) {
+        struct sockaddr_in6 *made = (struct sockaddr_in6 *)address;
+
+        made->sin6_family = AF_INET6;
+        made->sin6_port = htons(port);
+        if (host->family == DG_FAMILY_IPV6) {
+            memcpy(&made->sin6_addr, host->bytes, 16);
+        } else {
+            memcpy(made->sin6_addr.s6_addr, mapped, sizeof mapped);
+            memcpy(made->sin6_addr.s6_addr + sizeof mapped, host->bytes, 4);
+        }
+        return sizeof *made;
+    }
+    return 0;
+}

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "policy/network.h"
+
 /* Room for "[IPv6%interface]:port" */
 enum { DG_ADDRESS_TEXT = 96 };
 
@@ -24,6 +26,15 @@ bool dg_address_equal(const struct sockaddr_storage *a, const struct sockaddr_st
 /* Whether the peer of a connection is on this host: a loopback address, or the very address it was
  * reached at. */
 bool dg_address_is_local(const struct sockaddr_storage *peer, const struct sockaddr_storage *own);
+
+/* The address without its port; IPv4-mapped ones as IPv4. False for other families. */
+bool dg_address_host_of(const struct sockaddr *address, struct dg_host *host);
+bool dg_address_host(const struct sockaddr_storage *address, struct dg_host *host);
+
+/* An address for a socket of `domain` (AF_INET, AF_INET6): an IPv4 host becomes IPv4-mapped in an
+ * IPv6 one. Returns its size, or 0 where the domain cannot express it. */
+socklen_t dg_address_make(int domain, const struct dg_host *host, uint16_t port,
+                          struct sockaddr_storage *address);
 
 /* "10.0.0.1:4369", "[fd00::1]:4369" */
 void dg_address_print(const struct sockaddr_storage *address, char text[DG_ADDRESS_TEXT]);

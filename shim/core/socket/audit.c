@@ -17,6 +17,15 @@ void dg_audit_refused(const struct dg_socket *socket, const char *reason, const 
            direction(socket), "node", node, "reason", reason, NULL);
 }
 
+void dg_audit_turned_away(const struct sockaddr_storage *from, const char *role, const char *reason)
+{
+    char peer[DG_ADDRESS_TEXT];
+
+    dg_address_print(from, peer);
+    dg_log(DG_LOG_WARNING, "refused", "peer", peer, "role", role, "direction", "in", "reason",
+           reason, NULL);
+}
+
 void dg_audit_plaintext(const struct dg_socket *socket, const char *rule)
 {
     char peer[DG_ADDRESS_TEXT];

@@ -8,19 +8,15 @@
 #include <unistd.h>
 
 #include "shim/core/core.h"
+#include "shim/core/report/log.h"
 #include "shim/core/socket/address.h"
 #include "shim/core/socket/audit.h"
+#include "shim/core/socket/isolation.h"
 #include "shim/core/socket/learned.h"
 #include "shim/core/socket/owner.h"
 #include "shim/core/wire/epmd.h"
 #include "shim/core/wire/name_message.h"
 #include "shim/core/wire/tls_record.h"
-
-bool dg_is_distribution_port(uint16_t port)
-{
-    return dg_is_learned_listener(port) ||
-           dg_policy_port_listed(&dg_core.policy->distribution.ports, port);
-}
 
 void dg_refuse(struct dg_socket *socket, int fd, const char *reason, const char *node)
 {
@@ -72,10 +68,23 @@ static enum dg_decision guard(struct dg_socket *socket, int fd, enum dg_channel_
     return DG_DECIDE_GUARDED;
 }
 
-/* --- connections we make
- * ---------------------------------------------------------------------------------------- */
+/* --- connections we make --- */
 
-static enum dg_decision decide_epmd_request(struct dg_socket *socket)
+/* A node registers: its listener must be where the policy wants it before anyone is told of it. */
+static enum dg_decision decide_registration(struct dg_socket *socket, int fd, uint16_t port)
+{
+    struct dg_error error = {""};
+
+    if (dg_isolate_listener(port, &error) != 0) {
+        dg_log_tell(error.text);
+        dg_refuse(socket, fd, error.text, NULL);
+        return DG_DECIDE_REFUSED;
+    }
+    dg_learn_listener(port);
+    return DG_DECIDE_PASS;
+}
+
+static enum dg_decision decide_epmd_request(struct dg_socket *socket, int fd)
 {
     uint16_t port;
 
@@ -87,8 +96,7 @@ static enum dg_decision decide_epmd_request(struct dg_socket *socket)
         case DG_PARSE_MORE:
             return DG_DECIDE_WATCH;
         case DG_PARSE_DONE:
-            dg_learn_listener(port);
-            return DG_DECIDE_PASS;
+            return decide_registration(socket, fd, port);
         case DG_PARSE_OTHER:
         default:
             return DG_DECIDE_PASS;
@@ -102,9 +110,25 @@ static enum dg_decision decide_epmd_request(struct dg_socket *socket)
     }
 }
 
-static enum dg_decision decide_outgoing(struct dg_socket *socket, int fd, size_t seen_before)
+/* A distribution handshake is about to leave, whole or (`split`) its beginning has left already. */
+static enum dg_decision decide_name_message(struct dg_socket *socket, int fd, bool split,
+                                            const struct dg_name_message *message)
 {
     char name[DG_FIRST_BYTES + 1];
+    struct dg_error error = {""};
+
+    if (split) {
+        (void)dg_fail(&error, "distribution handshake written in pieces: its beginning has left in "
+                              "plaintext");
+    } else if (dg_may_connect(&socket->peer, &error)) {
+        return guard(socket, fd, DG_CHANNEL_CLIENT);
+    }
+    dg_refuse(socket, fd, error.text, claimed(message, name));
+    return DG_DECIDE_REFUSED;
+}
+
+static enum dg_decision decide_outgoing(struct dg_socket *socket, int fd, size_t seen_before)
+{
     struct dg_name_message message;
 
     if (socket->first[0] == DG_TLS_FIRST_BYTE) {
@@ -112,14 +136,7 @@ static enum dg_decision decide_outgoing(struct dg_socket *socket, int fd, size_t
     }
     switch (dg_parse_name_message(socket->first, socket->first_size, &message)) {
     case DG_PARSE_DONE:
-        if (seen_before > 0) {
-            dg_refuse(
-                socket, fd,
-                "distribution handshake written in pieces: its beginning has left in plaintext",
-                claimed(&message, name));
-            return DG_DECIDE_REFUSED;
-        }
-        return guard(socket, fd, DG_CHANNEL_CLIENT);
+        return decide_name_message(socket, fd, seen_before > 0, &message);
     case DG_PARSE_MORE:
         return socket->expected ? guard(socket, fd, DG_CHANNEL_CLIENT) : DG_DECIDE_WATCH;
     case DG_PARSE_OTHER:
@@ -145,12 +162,11 @@ enum dg_decision dg_decide_sending(struct dg_socket *socket, int fd, const struc
     if (socket->first_size == 0) {
         return DG_DECIDE_WATCH; /* nothing is sent */
     }
-    return socket->role == DG_ROLE_EPMD_ASKING ? decide_epmd_request(socket)
+    return socket->role == DG_ROLE_EPMD_ASKING ? decide_epmd_request(socket, fd)
                                                : decide_outgoing(socket, fd, seen_before);
 }
 
-/* --- what is received where distribution is not expected
- * -------------------------------------------------------- */
+/* --- what is received where distribution is not expected --- */
 
 static enum dg_decision decide_epmd_answer(struct dg_socket *socket)
 {
@@ -218,8 +234,7 @@ enum dg_decision dg_decide_received(struct dg_socket *socket, int fd, const stru
                : judge_incoming(socket, fd, socket->first, socket->first_size);
 }
 
-/* --- connections to our distribution listener
- * ------------------------------------------------------------------- */
+/* --- connections to our distribution listener --- */
 
 static bool own_address(int fd, struct sockaddr_storage *own)
 {

@@ -33,9 +33,6 @@ enum dg_decision dg_decide_received(struct dg_socket *socket, int fd, const stru
 /* Before anything is received from or sent to a connection accepted on a distribution listener. */
 enum dg_decision dg_decide_distribution(struct dg_socket *socket, int fd);
 
-/* Whether a listener at this port is distribution's. */
-bool dg_is_distribution_port(uint16_t port);
-
 /* Ends a connection: logged, shut down both ways so that a sleeping program wakes and learns of it.
  */
 void dg_refuse(struct dg_socket *socket, int fd, const char *reason, const char *node);

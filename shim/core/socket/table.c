@@ -103,6 +103,7 @@ static void reset(struct dg_socket *socket, enum dg_role role)
     socket->incoming = false;
     socket->expected = false;
     socket->port = 0;
+    socket->backlog = 0;
     socket->first_size = 0;
     socket->peer = (struct sockaddr_storage){0};
     socket->channel = NULL;
@@ -119,6 +120,13 @@ static void raise_end(int fd)
 int dg_table_end(void)
 {
     return atomic_load(&table_end);
+}
+
+enum dg_role dg_table_role(int fd)
+{
+    struct dg_socket *socket = atomic_load(&dg_table[fd]);
+
+    return socket != NULL ? socket->role : DG_ROLE_NEW;
 }
 
 void dg_table_evict(int fd)

@@ -36,10 +36,11 @@ struct dg_socket {
     pthread_mutex_t lock; /* owns all below */
     struct dg_socket *next_free;
     int descriptors; /* how many numbers stand for it */
-    enum dg_role role;
+    _Atomic(enum dg_role) role;
     bool incoming;
     bool expected;      /* OUTGOING: EPMD has named its destination as a node's */
     uint16_t port;      /* LISTENER: where, host byte order */
+    int backlog;        /* LISTENER */
     uint8_t first_size; /* of first[] */
     uint8_t first[DG_FIRST_BYTES];
     struct sockaddr_storage peer;
@@ -68,6 +69,10 @@ void dg_table_unlock(struct dg_socket *socket);
 /* Takes a descriptor out of the table; its socket, locked by the caller, is unlocked and, with its
  * last descriptor, recycled. The channel must have been closed by then. */
 void dg_table_forget(int fd, struct dg_socket *socket);
+
+/* The role of a descriptor at a glance, without its lock: to pass over the many that do not matter.
+ */
+enum dg_role dg_table_role(int fd);
 
 /* Forgets what a number stood for that was closed behind our back, by a system call we do not see.
  */
