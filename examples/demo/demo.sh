@@ -239,7 +239,7 @@ before() {
     stop_nodes
 }
 
-# policy HOST: its shim.conf. Every key that is not there has a secure default.
+# policy HOST ADDRESS: its shim.conf. Every key that is not there has a secure default.
 policy() {
     cat >"$1.conf" <<END
 version = 1;
@@ -247,6 +247,7 @@ default_profile = "demo";
 profiles: {
   demo: {
     mode = "require";
+    distribution: { bind = "$2"; };
     tls: { certificate = "$WORK/pki/$1.pem"; private_key = "$WORK/pki/$1.key"; ca = "$WORK/pki/ca.pem"; };
     log: { target = "$WORK/$1.log"; };
   };
@@ -266,8 +267,8 @@ change_environment() {
     "$BUILD/distguard" pki issue pki beta --dns beta --ip "$BETA" | quote
 
     step 'A policy for each host; this is all of beta.conf'
-    policy alpha
-    policy beta
+    policy alpha "$ALPHA"
+    policy beta "$BETA"
     quote <beta.conf
 
     step 'The environment'

@@ -121,7 +121,8 @@ sub shim {
             private_key => "$certificate.key",
             ca          => $pki->ca,
         },
-        log => { target => $self->log_file },
+        distribution => { bind => [ '10.77.0.0/16', 'fd77::/16' ] },
+        log          => { target => $self->log_file },
     );
     my $profile = merge(\%profile, $option{conf} // {});
     my $path = $option{file} // $self->conf_file;
