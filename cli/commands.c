@@ -30,16 +30,41 @@ const struct dg_command dg_commands[] = {
     {
         .name = "check",
         .usage = "[--profile NAME] [FILE]",
-        .summary = "read a policy and its certificates, and say what they come to",
+        .summary = "read a policy and its certificates, and say what they come to on this host",
         .details =
-            "  --profile NAME   the profile to show; default: $DISTGUARD_PROFILE, else the file's\n"
+            "  --profile NAME   the profile to judge; default: $DISTGUARD_PROFILE, else the "
+            "file's\n"
             "  FILE             default: $DISTGUARD_CONF, else /etc/distguard/shim.conf\n"
             "\n"
-            "Every profile is read; certificates are checked for the one that is shown. Run it as\n"
-            "the user that the node runs as. A table on a terminal, key=value lines in a pipe.\n"
+            "Every profile is read, and interfaces and networks are looked up on this host; the\n"
+            "chosen profile comes last, and its certificates are tried. Run it as the user that\n"
+            "the node runs as. A table on a terminal, key=value lines in a pipe.\n"
             "\n"
             "Exit status: 0 if nodes can start with it, 1 if not, 2 for a mistake in usage.\n",
         .run = dg_command_check,
+    },
+    {
+        .name = "explain",
+        .usage = "[OPTION...] bind ADDRESS:PORT | connect --to ADDRESS[:PORT] | accept --from "
+                 "ADDRESS",
+        .summary = "say what happens to a bind, connect or accept, and which line decides it",
+        .details =
+            "  --conf FILE      the policy; default: $DISTGUARD_CONF, else "
+            "/etc/distguard/shim.conf\n"
+            "  --profile NAME   its profile; default: $DISTGUARD_PROFILE, else the file's own\n"
+            "  --program NAME   who asks: beam.smp (default), epmd, erl_call, or another\n"
+            "  --role ROLE      what it is for: distribution, epmd, other; default: epmd for the\n"
+            "                   program epmd and for connections to EPMD's port, else "
+            "distribution\n"
+            "  --to ADDRESS     where a connection leads; [ADDRESS]:PORT for IPv6\n"
+            "  --from ADDRESS   the peer that connects\n"
+            "  --plaintext      it speaks no TLS\n"
+            "\n"
+            "Interfaces and networks are looked up on this host, as it is now.\n"
+            "\n"
+            "Exit status: 0 if it is allowed, 1 if it is refused, 2 for a mistake in usage or in\n"
+            "the policy.\n",
+        .run = dg_command_explain,
     },
     {
         .name = "pki init",

@@ -9,7 +9,7 @@ use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use POSIX qw(WIFSIGNALED WTERMSIG WEXITSTATUS);
 
-our @EXPORT_OK = qw(tool build folder spew slurp run on_terminal describe);
+our @EXPORT_OK = qw(tool build folder spew slurp run on_terminal on_host describe);
 
 use constant PATIENCE => 60;
 
@@ -80,6 +80,27 @@ sub on_terminal {
     my $how     = ref $_[0] ? shift : {};
     my $command = join ' ', map { s/'/'\\''/gr =~ s/(.*)/'$1'/sr } @_;
     return run($how, 'script', '--quiet', '--return', '--command', $command, '/dev/null');
+}
+
+# As run(), on a host of its own that goes away with the command. Interfaces: lo; eth1 with 10.0.0.5/24 and fd00::5/64;
+# eth2 with 10.0.1.5/24, 10.0.1.6/24; eth3 without an address.
+sub on_host {
+    my $how = ref $_[0] ? shift : {};
+    my $run = run($how, 'unshare', '--net', 'sh', '-ec', <<'    END', '-', @_);
+        ip link set lo up
+        for eth in eth1 eth2 eth3; do
+            ip link add $eth type veth peer name ${eth}peer
+            ip link set ${eth}peer up
+            ip link set $eth addrgenmode none
+            ip link set $eth up
+        done
+        ip addr add 10.0.0.5/24 dev eth1
+        ip addr add fd00::5/64 dev eth1 nodad
+        ip addr add 10.0.1.5/24 dev eth2
+        ip addr add 10.0.1.6/24 dev eth2
+        exec "$@"
+    END
+    return { %$run, argv => [@_] };
 }
 
 # For diag().

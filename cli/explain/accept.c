@@ -1,0 +1,94 @@
+/* What happens to a peer that connects. */
+#include <stdlib.h>
+
+#include "cli/commands.h"
+#include "cli/explain/answer.h"
+#include "cli/wording.h"
+
+/* Plaintext from this host is `local`'s to decide. */
+static int explain_local(const struct dg_question *question, const char *address)
+{
+    const struct dg_policy *policy = question->policy;
+    char *place = dg_word_place(&policy->local_place);
+    int status;
+
+    switch (policy->local) {
+    case DG_LOCAL_ALLOW:
+        status = dg_answer_allowed("%s is this very host, and local is allow (%s)", address, place);
+        break;
+    case DG_LOCAL_SAME_USER:
+        status = dg_answer_allowed("%s is this very host, and local is same-user (%s), if the "
+                                   "peer's socket belongs to the program's user or to root; else "
+                                   "it is refused",
+                                   address, place);
+        break;
+    case DG_LOCAL_DENY:
+    default:
+        status = dg_answer_refused("%s is this very host, but speaks plaintext, and local is deny "
+                                   "(%s)",
+                                   address, place);
+    }
+    free(place);
+    return status;
+}
+
+/* The address may connect, `because`: may it do so without TLS? */
+static int explain_transport(const struct dg_question *question, const char *because)
+{
+    char *place;
+    int status;
+
+    if (question->role == DG_ASKED_EPMD)
+        return dg_answer_allowed("%s", because);
+    if (!question->plaintext)
+        return dg_answer_allowed("%s; over TLS, with a certificate of the CA", because);
+    place = dg_word_place(&question->policy->mode_place);
+    status = dg_answer_refused("%s, but it speaks plaintext, and mode is %s (%s)", because,
+                               dg_mode_name(question->policy->mode), place);
+    free(place);
+    return status;
+}
+
+static int explain_peer(const struct dg_question *question, const char *address)
+{
+    const struct dg_network_list *list = question->role == DG_ASKED_EPMD
+                                             ? &question->policy->epmd.allow_from
+                                             : &question->policy->distribution.allow_from;
+    bool open;
+    const struct dg_network_rule *rule = dg_policy_allows(list, &question->host, &open);
+    const char *group = dg_question_group(question);
+    char *text, *because;
+    int status;
+
+    if (!open && rule == NULL) {
+        text = dg_word_network_rules(list);
+        status = dg_answer_refused("%s is not within %s.allow_from, %s; the connection is closed, "
+                                   "and the program never sees it",
+                                   address, group, text);
+        free(text);
+        return status;
+    }
+    text = rule == NULL ? NULL : dg_word_network_rule(rule);
+    because = rule == NULL ? dg_word("%s.allow_from is not set (default)", group)
+                           : dg_word("%s.allow_from has %s", group, text);
+    status = explain_transport(question, because);
+    free(because);
+    free(text);
+    return status;
+}
+
+int dg_explain_accept(const struct dg_question *question)
+{
+    char address[DG_NETWORK_TEXT];
+    int status;
+
+    if (dg_answer_outright(question, question->role == DG_ASKED_DISTRIBUTION, &status))
+        return status;
+    dg_host_print(&question->host, address);
+    if (!dg_host_is_loopback(&question->host))
+        return explain_peer(question, address);
+    if (question->plaintext && question->role == DG_ASKED_DISTRIBUTION)
+        return explain_local(question, address);
+    return dg_answer_allowed("%s is this very host, which allow_from does not keep out (default)",
+                             address);
+}

@@ -1,0 +1,95 @@
+#include "cli/wording.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/message.h"
+
+char *dg_word(const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    int size;
+
+    va_start(arguments, format);
+    size = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (size < 0) {
+        dg_complain("out of memory");
+        exit(EXIT_FAILURE);
+    }
+    return text;
+}
+
+char *dg_word_place(const struct dg_place *place)
+{
+    return place->file == NULL ? dg_word("default") : dg_word("%s:%u", place->file, place->line);
+}
+
+/* "WHAT (PLACE)" */
+static char *with_place(const char *what, const struct dg_place *place)
+{
+    char *where = dg_word_place(place);
+    char *text = dg_word("%s (%s)", what, where);
+
+    free(where);
+    return text;
+}
+
+char *dg_word_rule(const struct dg_bind_rule *rule)
+{
+    char network[DG_NETWORK_TEXT], *interface, *text;
+
+    switch (rule->kind) {
+    case DG_BIND_LOOPBACK:
+        return with_place("loopback", &rule->place);
+    case DG_BIND_ANY:
+        return with_place("any", &rule->place);
+    case DG_BIND_INTERFACE:
+        interface = dg_word("interface:%s", rule->interface);
+        text = with_place(interface, &rule->place);
+        free(interface);
+        return text;
+    case DG_BIND_NETWORK:
+    default:
+        dg_network_print(&rule->network, network);
+        return with_place(network, &rule->place);
+    }
+}
+
+char *dg_word_network_rule(const struct dg_network_rule *rule)
+{
+    char network[DG_NETWORK_TEXT];
+
+    dg_network_print(&rule->network, network);
+    return with_place(network, &rule->place);
+}
+
+/* "LIST, ITEM"; both are freed. */
+static char *append(char *list, char *item)
+{
+    char *text = list[0] == '\0' ? dg_word("%s", item) : dg_word("%s, %s", list, item);
+
+    free(list);
+    free(item);
+    return text;
+}
+
+char *dg_word_rules(const struct dg_bind_list *rules)
+{
+    char *text = dg_word("%s", "");
+
+    for (size_t i = 0; i < rules->count; i++)
+        text = append(text, dg_word_rule(&rules->rules[i]));
+    return text;
+}
+
+char *dg_word_network_rules(const struct dg_network_list *rules)
+{
+    char *text = dg_word("%s", "");
+
+    for (size_t i = 0; i < rules->count; i++)
+        text = append(text, dg_word_network_rule(&rules->rules[i]));
+    return text;
+}
