@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/forecast.h"
 #include "cli/message.h"
 #include "cli/options.h"
 #include "cli/print.h"
+#include "cli/wording.h"
 #include "policy/policy.h"
 #include "shim/core/tls/credentials.h"
 #include "shim/core/tls/describe.h"
@@ -15,7 +17,7 @@
 #define DAY_SECONDS 86400
 #define WARNING_DAYS 14
 
-static void print_programs(const struct dg_string_list *programs)
+static void print_strings(const char *key, const struct dg_string_list *strings)
 {
     char *list = NULL;
     size_t size = 0;
@@ -24,12 +26,12 @@ static void print_programs(const struct dg_string_list *programs)
 
     if (stream == NULL)
         return;
-    for (size_t i = 0; i < programs->count; i++) {
-        (void)fprintf(stream, "%s%s", separator, programs->strings[i]);
+    for (size_t i = 0; i < strings->count; i++) {
+        (void)fprintf(stream, "%s%s", separator, strings->strings[i]);
         separator = ",";
     }
     (void)fclose(stream);
-    dg_print_fact("programs", "%s", list);
+    dg_print_fact(key, "%s", list);
     free(list);
 }
 
@@ -104,11 +106,12 @@ static void print_log(const struct dg_log_policy *log)
 
 static void print_policy(const struct dg_policy *policy)
 {
-    dg_print_fact("file", "%s", policy->file);
-    dg_print_fact("profile", "%s", policy->profile);
     dg_print_fact("mode", "%s", dg_mode_name(policy->mode));
+    if (policy->inherit != NULL)
+        dg_print_fact("inherit", "%s", policy->inherit);
     dg_print_fact("local", "%s", dg_local_name(policy->local));
-    print_programs(&policy->programs);
+    print_strings("programs", &policy->programs);
+    dg_forecast_print(policy);
     print_ports(&policy->distribution.ports);
     if (policy->epmd.port != 0)
         dg_print_fact("epmd.port", "%u", policy->epmd.port);
@@ -116,6 +119,47 @@ static void print_policy(const struct dg_policy *policy)
         dg_print_fact("epmd.port", "%s", "as the program's");
     print_tls(&policy->tls);
     print_log(&policy->log);
+}
+
+/* Of a profile that is not the chosen one: what it would do with addresses. */
+static int print_other(const char *file, const char *profile, struct dg_error *error)
+{
+    struct dg_policy *policy = NULL;
+    char *prefix, *title;
+
+    if (dg_policy_load(file, profile, &policy, error) != 0)
+        return -1;
+    prefix = dg_word("profiles.%s.", profile);
+    title = dg_word("profile %s, not chosen", profile);
+    dg_print_section(prefix, title);
+    dg_print_fact("mode", "%s", dg_mode_name(policy->mode));
+    if (policy->inherit != NULL)
+        dg_print_fact("inherit", "%s", policy->inherit);
+    dg_forecast_print(policy);
+    free(title);
+    free(prefix);
+    dg_policy_free(policy);
+    return 0;
+}
+
+/* The chosen one last, with all that it holds: it is what the verdict is about. */
+static int print_profiles(const struct dg_policy *policy, struct dg_error *error)
+{
+    const struct dg_string_list *names = &policy->profiles;
+    char *title;
+
+    dg_print_fact("file", "%s", policy->file);
+    print_strings("profiles", names);
+    dg_print_fact("profile", "%s", policy->profile);
+    for (size_t i = 0; i < names->count; i++)
+        if (strcmp(names->strings[i], policy->profile) != 0 &&
+            print_other(policy->file, names->strings[i], error) != 0)
+            return -1;
+    title = dg_word("profile %s, chosen", policy->profile);
+    dg_print_section("", title);
+    free(title);
+    print_policy(policy);
+    return 0;
 }
 
 /* As a node would, with this user's rights. */
@@ -136,7 +180,7 @@ static int judge(const struct dg_policy *policy)
         dg_print_fact("verdict", "%s", "off: nothing is guarded");
         return DG_EXIT_OK;
     }
-    if (try_credentials(&policy->tls, &error) != 0) {
+    if (dg_forecast_check(policy, &error) != 0 || try_credentials(&policy->tls, &error) != 0) {
         dg_print_fact("verdict", "%s", "refused: nodes do not start");
         dg_complain("%s", error.text);
         return DG_EXIT_FAILURE;
@@ -158,8 +202,12 @@ static int check(const char *file, const char *profile)
     }
     if (word != NULL && strcmp(word, "off") == 0)
         dg_complain("DISTGUARD=off is set here: what is started with it runs without protection");
-    print_policy(policy);
-    status = judge(policy);
+    if (print_profiles(policy, &error) == 0) {
+        status = judge(policy);
+    } else {
+        dg_complain("%s", error.text);
+        status = DG_EXIT_FAILURE;
+    }
     dg_policy_free(policy);
     return status;
 }

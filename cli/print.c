@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define KEY_WIDTH 23
+#define KEY_WIDTH 31
+
+static const char *section = "";
 
 bool dg_print_for_people(void)
 {
@@ -33,8 +35,15 @@ void dg_print_fact(const char *key, const char *format, ...)
     if (dg_print_for_people())
         (void)printf("%-*s  %s\n", KEY_WIDTH, key, value);
     else
-        (void)printf("%s=%s\n", key, value);
+        (void)printf("%s%s=%s\n", section, key, value);
     free(value);
+}
+
+void dg_print_section(const char *prefix, const char *title)
+{
+    section = prefix;
+    if (dg_print_for_people())
+        (void)printf("\n%s\n", title);
 }
 
 void dg_print_date(char date[DG_DATE_SIZE], time_t time)

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use Distguard::Tool qw(tool folder spew slurp run on_terminal describe);
+use Distguard::Tool qw(tool folder spew slurp run on_terminal on_host describe);
 use File::Copy qw(copy);
 use Test::More;
 
@@ -43,7 +43,7 @@ sub check { return run(ref $_[0] ? shift : {}, tool(), 'check', @_) }
 
 sub facts {
     my ($run) = @_;
-    return { map { /^([\w.]+)=(.*)/ ? ($1 => $2) : () } split /\n/, $run->{out} };
+    return { map { /^([\w.-]+)=(.*)/ ? ($1 => $2) : () } split /\n/, $run->{out} };
 }
 
 # A copy of a file, with the mode given.
@@ -78,11 +78,125 @@ subtest 'a good policy' => sub {
     );
     is($facts->{$_}, $expected{$_}, $_) for sort keys %expected;
     like($facts->{'tls.certificate.expires'}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/, 'tls.certificate.expires');
-    is(() = $run->{out} =~ /^[\w.]+=.*\n/mg, scalar(() = $run->{out} =~ /\n/g), 'every line is key=value');
+    is(() = $run->{out} =~ /^[\w.-]+=.*\n/mg, scalar(() = $run->{out} =~ /\n/g), 'every line is key=value');
 
     my $shown = on_terminal(tool(), 'check', $conf);
     like($shown->{out}, qr/^mode +require\r$/m, 'a table on a terminal') or diag describe($shown);
     like($shown->{out}, qr/^tls\.certificate\.expires +\S+ \((89|90) days\)\r$/m, 'with the days that are left');
+};
+
+# On the host of on_host(): its facts, with "F" for the policy's path.
+sub facts_on_host {
+    my ($conf, @arguments) = @_;
+    my $run = on_host(tool(), 'check', $conf, @arguments);
+    my $facts = facts($run);
+    s/\Q$conf\E/F/g for values %$facts;
+    return ($run, $facts);
+}
+
+sub are_facts {
+    my ($run, $facts, %expected) = @_;
+    is($facts->{$_}, $expected{$_}, $_) or diag describe($run) for sort keys %expected;
+}
+
+# A policy whose profiles have a certificate that can be used.
+sub conf_of_places {
+    my ($default) = @_;
+    return spew("$folder/places.conf", <<"    END");
+version = 1;
+default_profile = "$default";
+profiles: {
+    base: { tls: { certificate = "$pki/node.pem"; private_key = "$pki/node.key"; ca = "$pki/ca.pem"; }; };
+    cluster: { inherit = "base"; distribution: {
+        bind = [ "10.0.0.0/24", "fd00::/16" ];
+        allow_from = [ "10.0.0.0/8",
+                       "fd00::/16" ]; }; };
+    by-interface: { inherit = "base"; distribution: { bind = "interface:eth1"; }; epmd: { bind = "10.0.0.5"; }; };
+    any: { inherit = "base"; distribution: { bind = "any"; connect_from = "10.0.0.5"; }; };
+    none: { inherit = "base"; distribution: { enabled = false; }; };
+    off: { mode = "off"; distribution: { bind = "interface:eth9"; }; };
+    two: { inherit = "base"; distribution: { bind = "10.0.1.0/24"; }; };
+    nowhere: { inherit = "base"; distribution: { bind = "192.0.2.1"; }; };
+    missing: { inherit = "base"; distribution: { bind = "interface:eth9"; }; };
+    empty: { inherit = "base"; distribution: { bind = "interface:eth3"; }; };
+    source: { inherit = "any"; distribution: { connect_from = "192.0.2.0/24"; }; };
+    epmd: { inherit = "base"; epmd: { bind = "192.0.2.0/24"; }; };
+};
+    END
+}
+
+subtest 'what happens to each role on this host' => sub {
+    my ($run, $facts) = facts_on_host(conf_of_places('cluster'));
+    is($run->{status}, 0, 'good') or diag describe($run);
+    are_facts($run, $facts,
+        'profile'                         => 'cluster',
+        'profiles'                        => 'base,cluster,by-interface,any,none,off,two,nowhere,missing,empty,source,epmd',
+        'inherit'                         => 'base',
+        'distribution.bind'               => '10.0.0.0/24 (F:6), fd00::/16 (F:6)',
+        'distribution.listens.ipv4'       => '10.0.0.5',
+        'distribution.listens.ipv6'       => 'fd00::5',
+        'distribution.accepts_from'       => '10.0.0.0/8 (F:7), fd00::/16 (F:8)',
+        'distribution.connects_to'        => 'anywhere (default)',
+        'distribution.connects_from.ipv4' => '10.0.0.5',
+        'distribution.connects_from.ipv6' => 'fd00::5',
+        'epmd.bind'                       => '10.0.0.0/24 (F:6), fd00::/16 (F:6)',
+        'epmd.listens.ipv4'               => '10.0.0.5, 127.0.0.1',
+        'epmd.listens.ipv6'               => 'fd00::5, ::1',
+        'epmd.accepts_from'               => '10.0.0.0/8 (F:7), fd00::/16 (F:8)',
+        'epmd.connects_to'                => 'anywhere (default)',
+
+        'profiles.base.distribution.listens.ipv4'       => '127.0.0.1',
+        'profiles.base.distribution.listens.ipv6'       => '::1',
+        'profiles.base.distribution.accepts_from'       => 'all that reach it (default)',
+        'profiles.base.distribution.connects_from.ipv4' => 'the kernel\'s choice',
+        'profiles.base.epmd.listens.ipv4'               => '127.0.0.1',
+
+        'profiles.by-interface.inherit'                         => 'base',
+        'profiles.by-interface.distribution.bind'               => 'interface:eth1 (F:9)',
+        'profiles.by-interface.distribution.listens.ipv4'       => '10.0.0.5',
+        'profiles.by-interface.distribution.connects_from.ipv6' => 'fd00::5',
+        'profiles.by-interface.epmd.listens.ipv4'               => '10.0.0.5, 127.0.0.1',
+        'profiles.by-interface.epmd.listens.ipv6'               => '::1',
+
+        'profiles.any.distribution.listens.ipv4'       => 'any',
+        'profiles.any.distribution.connects_from.ipv4' => '10.0.0.5',
+        'profiles.any.distribution.connects_from.ipv6' => 'none',
+        'profiles.any.epmd.listens.ipv6'               => 'any',
+
+        'profiles.none.distribution.enabled'      => 'false (F:11)',
+        'profiles.none.distribution.listens.ipv4' => undef,
+        'profiles.none.epmd.connects_to'          => undef,
+        'profiles.off.mode'                       => 'off',
+        'profiles.off.distribution.bind'          => undef,
+    );
+    like($facts->{'profiles.two.distribution.listens.ipv4'}, qr{^unusable: F:13: .*10\.0\.1\.5, 10\.0\.1\.6}, 'one that cannot be used here')
+        or diag describe($run);
+};
+
+subtest 'places that the host does not have' => sub {
+    my %expected = (
+        two     => qr{places\.conf:13: .*several addresses in 10\.0\.1\.0/24},
+        nowhere => qr{places\.conf:14: .*no address 192\.0\.2\.1},
+        missing => qr{places\.conf:15: .*no interface eth9},
+        empty   => qr{places\.conf:16: .*eth3 has no address},
+        source  => qr{places\.conf:17: .*no address in 192\.0\.2\.0/24},
+        epmd    => qr{places\.conf:18: .*no address in 192\.0\.2\.0/24},
+    );
+    for my $profile (sort keys %expected) {
+        my ($run, $facts) = facts_on_host(conf_of_places('cluster'), '--profile', $profile);
+        ok($run->{status} == 1 && $run->{err} =~ $expected{$profile} && $facts->{verdict} =~ /^refused/, $profile)
+            or diag describe($run), "\nwanted: status 1, $expected{$profile}";
+    }
+    for my $profile (qw(none off)) {
+        my ($run) = facts_on_host(conf_of_places('missing'), '--profile', $profile);
+        is($run->{status}, 0, "$profile needs none") or diag describe($run);
+    }
+};
+
+subtest 'on a terminal' => sub {
+    my $shown = on_terminal(tool(), 'check', conf_of_places('cluster'), '--profile', 'off')->{out};
+    like($shown, qr/^profile base, not chosen\r\nmode +require\r$/m, 'other profiles have a title');
+    like($shown, qr/^profile off, chosen\r\nmode +off\r\n.*^verdict +off/ms, 'the chosen one comes last, before the verdict') or diag $shown;
 };
 
 subtest 'which policy, which profile' => sub {
