@@ -8,6 +8,9 @@
 #include "cli/wording.h"
 
 static void say(const char *decision, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static void say(const char *decision, const char *format, va_list arguments)
 {
     (void)printf("%s: ", decision);
     (void)vprintf(format, arguments);
