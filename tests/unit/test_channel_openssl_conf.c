@@ -25,6 +25,9 @@ enum { CLIENT = KERNEL_CLIENT, SERVER = KERNEL_SERVER, PLENTY = 1 << 20 };
 enum { AS_ALWAYS = 0, NOT_HOSTILE = 40, DIFFERENT = 41 };
 #define HOSTILE_TEST "DG_HOSTILE_TEST"
 
+/* A server takes this client's first choice if PrioritizeChaCha is among its options. */
+#define CHACHA_FIRST "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
+
 static struct dg_credentials *ours;
 static struct ends ends;
 static struct peer *peer;
@@ -38,9 +41,9 @@ static void meet(int channel_end, const char *authority, const char *name)
     peer = peer_new(1 - channel_end, authority, name);
     /* The peer stands for one on another host, with no such configuration. */
     assert_int_equal(SSL_set_max_proto_version(peer->ssl, TLS1_3_VERSION), 1);
-    assert_int_equal(SSL_set_ciphersuites(peer->ssl, TLS_DEFAULT_CIPHERSUITES), 1);
+    assert_int_equal(SSL_set_ciphersuites(peer->ssl, CHACHA_FIRST), 1);
     assert_int_equal(SSL_set1_groups_list(peer->ssl, "X25519:P-256"), 1);
-    assert_int_equal(SSL_set1_sigalgs_list(peer->ssl, "ECDSA+SHA256"), 1);
+    assert_int_equal(SSL_set1_sigalgs_list(peer->ssl, "ECDSA+SHA256:RSA-PSS+SHA256"), 1);
 }
 
 static void talk(int channel_end)
@@ -111,6 +114,10 @@ static bool refuses_all(void)
     if (!is_refused(CLIENT)) {
         return false;
     }
+    meet(SERVER, "ours", "weak");
+    if (!is_refused(SERVER)) {
+        return false;
+    }
     meet(SERVER, "ours", "peer");
     (void)SSL_set_max_proto_version(peer->ssl, TLS1_2_VERSION);
     return is_refused(SERVER);
@@ -163,14 +170,20 @@ static void write_configuration(const char *settings)
 
 static void test_a_hostile_openssl_conf_changes_nothing(void **state)
 {
+    static const struct pki_special weak = {.name = "weak",
+                                            .from = -60,
+                                            .until = 3600,
+                                            .usages = "serverAuth,clientAuth",
+                                            .weak = true};
     char settings[1024];
 
     (void)state;
+    pki_special("ours", &weak);
     (void)snprintf(settings, sizeof settings,
                    "MinProtocol = TLSv1\nMaxProtocol = TLSv1.2\nCipherString = ALL@SECLEVEL=0\n"
                    "Ciphersuites = TLS_CHACHA20_POLY1305_SHA256\nVerifyMode = None\n"
                    "VerifyCAFile = %s\nNumTickets = 2\nGroups = P-521\n"
-                   "SignatureAlgorithms = RSA+SHA1\nOptions = UnsafeLegacyRenegotiation\n",
+                   "SignatureAlgorithms = RSA+SHA1\nOptions = PrioritizeChaCha,ServerPreference\n",
                    pki_path("other/ca.pem"));
     write_configuration(settings);
     assert_int_equal(run_anew(), AS_ALWAYS);

@@ -174,6 +174,20 @@ static void test_a_certificate_for_another_purpose_is_refused_on_both_sides(void
                            "certificate of the peer refused: unsuitable certificate purpose");
 }
 
+static void test_a_certificate_with_a_weak_key_is_refused_on_both_sides(void **state)
+{
+    static const struct pki_special special = {.name = "weak",
+                                               .from = -60,
+                                               .until = 3600,
+                                               .usages = "serverAuth,clientAuth",
+                                               .weak = true};
+
+    (void)state;
+    pki_special("ours", &special);
+    assert_special_refused(&special,
+                           "certificate of the peer refused: EE certificate key too weak");
+}
+
 /* --- protocol versions */
 
 static void test_a_client_with_tls_1_2_only_is_refused_and_told(void **state)
@@ -330,6 +344,7 @@ int main(void)
         cmocka_unit_test(test_an_expired_certificate_is_refused_on_both_sides),
         cmocka_unit_test(test_a_certificate_not_yet_valid_is_refused_on_both_sides),
         cmocka_unit_test(test_a_certificate_for_another_purpose_is_refused_on_both_sides),
+        cmocka_unit_test(test_a_certificate_with_a_weak_key_is_refused_on_both_sides),
         cmocka_unit_test(test_a_client_with_tls_1_2_only_is_refused_and_told),
         cmocka_unit_test(test_a_server_with_tls_1_2_only_is_refused),
         cmocka_unit_test(test_a_key_update_of_the_peer_is_answered_with_the_next_write),

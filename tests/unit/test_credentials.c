@@ -177,6 +177,19 @@ static void test_a_certificate_not_yet_valid_is_refused(void **state)
         "no peer would accept this certificate as a server: certificate is not yet valid");
 }
 
+static void test_a_weak_key_is_refused(void **state)
+{
+    static const struct pki_special special = {.name = "weak",
+                                               .from = -60,
+                                               .until = 3600,
+                                               .usages = "serverAuth,clientAuth",
+                                               .weak = true};
+
+    (void)state;
+    assert_special_refused(
+        &special, "no peer would accept this certificate as a server: EE certificate key too weak");
+}
+
 static void test_a_certificate_must_serve_both_ends_of_a_connection(void **state)
 {
     static const struct pki_special server = {
@@ -289,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_a_key_of_another_certificate_is_refused),
         cmocka_unit_test(test_an_expired_certificate_is_refused),
         cmocka_unit_test(test_a_certificate_not_yet_valid_is_refused),
+        cmocka_unit_test(test_a_weak_key_is_refused),
         cmocka_unit_test(test_a_certificate_must_serve_both_ends_of_a_connection),
         cmocka_unit_test(test_a_certificate_of_another_authority_is_refused),
         cmocka_unit_test(test_files_without_certificates_are_refused),

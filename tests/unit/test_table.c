@@ -119,10 +119,18 @@ static void watch_guarded(int fd)
 
 static void test_a_number_used_anew_evicts_what_was_closed_behind_our_back(void **state)
 {
+    struct dg_socket *stale;
+    struct dg_socket *fresh;
+
     (void)state;
     watch_guarded(FIRST);
-    watch(FIRST, DG_ROLE_LISTENER);
-    assert_role(FIRST, DG_ROLE_LISTENER);
+    stale = dg_table_lock(FIRST);
+    dg_table_unlock(stale);
+    fresh = watched(FIRST, DG_ROLE_LISTENER);
+    assert_ptr_equal(fresh, stale); /* recycled at once: nothing was lost */
+    assert_int_equal(fresh->role, DG_ROLE_LISTENER);
+    assert_null(fresh->channel);
+    dg_table_unlock(fresh);
     dg_table_evict(FIRST);
     assert_null(dg_table_lock(FIRST));
 }

@@ -2,6 +2,8 @@
 #ifndef DISTGUARD_TESTS_PKI_H
 #define DISTGUARD_TESTS_PKI_H
 
+#include <stdbool.h>
+
 #include "policy/policy.h"
 #include "shim/core/tls/credentials.h"
 
@@ -34,6 +36,7 @@ struct pki_special {
     long until;
     const char *usages; /* extendedKeyUsage, in OpenSSL's words; NULL: none */
     const char *passphrase;
+    bool weak; /* a key that nobody should accept any more: RSA with 1024 bits */
 };
 
 /* Makes it, signed by `authority`, in that folder. */
