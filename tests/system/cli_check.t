@@ -55,6 +55,16 @@ sub copy_of {
     return $path;
 }
 
+subtest 'the reference file' => sub {
+    my $text = slurp("$FindBin::Bin/../../shim.conf");
+    my $run = check(spew("$folder/reference.conf", $text), '--profile', 'development');
+    is($run->{status}, 0, 'can be used as it stands') or diag describe($run);
+    my $count = $text =~ s/^(\s*)# (?=\w+ +=)/$1/mg;
+    $run = check(spew("$folder/reference.conf", $text), '--profile', 'development');
+    is($run->{status}, 0, "and so can the $count settings that it shows as comments") or diag describe($run), $text;
+    cmp_ok($count, '>=', 17, 'which are many');
+};
+
 subtest 'a good policy' => sub {
     my $conf = conf();
     my $run  = check($conf);
