@@ -69,7 +69,7 @@ int dg_inherit_chain(const struct dg_document *document, const config_setting_t 
     int result;
 
     /* No profile is in it twice. */
-    chain->groups = calloc((size_t)config_setting_length(profiles), sizeof *chain->groups);
+    chain->groups = calloc((size_t)config_setting_length(profiles), sizeof(config_setting_t *));
     if (chain->groups == NULL)
         return dg_fail(error, "out of memory while reading the policy");
     chain->groups[0] = profile;
