@@ -107,12 +107,19 @@ struct dg_distribution_policy {
     struct dg_port_list ports; /* distribution ports that EPMD does not reveal */
 };
 
+/* What another host may ask of EPMD; bits. */
+enum {
+    DG_REMOTE_PORT_PLEASE = 1,
+    DG_REMOTE_NAMES = 2,
+};
+
 /* Lists that the policy does not give are distribution's. */
 struct dg_epmd_policy {
     struct dg_bind_list bind;
     struct dg_network_list allow_from;
     struct dg_network_list allow_to;
     uint16_t port; /* 0: not set, the program's own setting counts */
+    unsigned remote_requests;
 };
 
 struct dg_tls_policy {
@@ -120,6 +127,7 @@ struct dg_tls_policy {
     char *private_key;
     char *ca;
     double handshake_timeout; /* seconds */
+    unsigned max_handshakes;  /* how many connections may wait for theirs at once */
 };
 
 struct dg_log_policy {

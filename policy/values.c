@@ -247,3 +247,21 @@ int dg_parse_ports(const struct dg_key *key, const config_setting_t *setting, vo
             return -1;
     return 0;
 }
+
+int dg_parse_requests(const struct dg_key *key, const config_setting_t *setting, void *target,
+                      struct dg_reading *reading)
+{
+    unsigned *sum = target;
+
+    if (!dg_is_sequence(setting))
+        return dg_wrong_type(reading, setting);
+    *sum = 0;
+    for (int i = 0; i < config_setting_length(setting); i++) {
+        unsigned word = 0;
+
+        if (dg_parse_word(key, config_setting_get_elem(setting, (unsigned)i), &word, reading) != 0)
+            return -1;
+        *sum |= word;
+    }
+    return 0;
+}

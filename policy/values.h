@@ -6,6 +6,7 @@
 #include "policy/keys.h"
 
 dg_key_parser dg_parse_word;       /* an enum whose values are in the key's words */
+dg_key_parser dg_parse_requests;   /* unsigned; the sum of the words in a list */
 dg_key_parser dg_parse_truth;      /* bool */
 dg_key_parser dg_parse_whole;      /* unsigned */
 dg_key_parser dg_parse_port;       /* uint16_t */

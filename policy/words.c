@@ -17,6 +17,12 @@ const struct dg_word dg_local_words[] = {
     {NULL, 0},
 };
 
+const struct dg_word dg_request_words[] = {
+    {"port_please", DG_REMOTE_PORT_PLEASE},
+    {"names", DG_REMOTE_NAMES},
+    {NULL, 0},
+};
+
 const struct dg_word dg_log_level_words[] = {
     {"debug", DG_LOG_DEBUG},
     {"info", DG_LOG_INFO},

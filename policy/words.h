@@ -11,6 +11,7 @@ struct dg_word {
 
 extern const struct dg_word dg_mode_words[];
 extern const struct dg_word dg_local_words[];
+extern const struct dg_word dg_request_words[];
 extern const struct dg_word dg_log_level_words[];
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -55,6 +56,9 @@ struct dg_hooks {
     bool (*bind)(int fd, const struct sockaddr *address, socklen_t size, int *result);
     bool (*listen)(int fd, int backlog, int *result);
     bool (*connect)(int fd, const struct sockaddr *address, socklen_t size, int *result);
+    /* All of select(2), in epmd; NULL in other programs. */
+    int (*select)(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
+                  struct timeval *timeout);
     /* All of accept4(2), for watched listeners and for others. */
     int (*accept)(int fd, struct sockaddr *address, socklen_t *size, int flags);
 

@@ -112,6 +112,7 @@ dg_core_start(const char *abi, const char *program, const struct dg_real *real,
         return refuse(reason, error.text);
     }
     *hooks = all_hooks;
+    hooks->select = dg_core.program.kind == DG_PROGRAM_EPMD ? dg_hook_select : NULL;
     dg_log(DG_LOG_INFO, "started", "version", DG_VERSION, "profile", policy->profile, "mode",
            dg_mode_name(policy->mode), "policy", policy->file, "certificate",
            policy->tls.certificate, NULL);

@@ -88,11 +88,13 @@ bool dg_program_listens_at(const struct dg_program *program, uint16_t port)
 struct dg_program dg_program_read(const char *name)
 {
     const char *environment = getenv("ERL_EPMD_PORT");
-    struct dg_program program = {.kind = DG_PROGRAM_NODE};
+    struct dg_program program = {.kind = DG_PROGRAM_C_NODE};
     struct arguments arguments;
 
     if (strcmp(name, "epmd") == 0) {
         program.kind = DG_PROGRAM_EPMD;
+    } else if (strncmp(name, "beam", 4) == 0) {
+        program.kind = DG_PROGRAM_VM;
     }
     read_arguments(&arguments);
     if (arguments.text != NULL) {

@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 enum dg_program_kind {
-    DG_PROGRAM_NODE, /* the VM, or a C node such as erl_call: asks EPMD, carries distribution */
+    DG_PROGRAM_VM,
+    DG_PROGRAM_C_NODE, /* erl_call, or another: its calls may block, and have no patience for EAGAIN
+                        */
     DG_PROGRAM_EPMD,
 };
 

@@ -23,6 +23,7 @@
     X(int, connect, (int, const struct sockaddr *, socklen_t))                                     \
     X(int, accept, (int, struct sockaddr *, socklen_t *))                                          \
     X(int, accept4, (int, struct sockaddr *, socklen_t *, int))                                    \
+    X(int, select, (int, fd_set *, fd_set *, fd_set *, struct timeval *))                          \
     X(int, shutdown, (int, int))                                                                   \
     X(int, setsockopt, (int, int, int, const void *, socklen_t))                                   \
     X(ssize_t, read, (int, void *, size_t))                                                        \

@@ -75,3 +75,11 @@ DG_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen
     }
     return dg_real()->setsockopt(fd, level, name, value, size);
 }
+
+DG_EXPORT int select(int count, fd_set *restrict readable, fd_set *restrict writable,
+                     fd_set *restrict exceptional, struct timeval *restrict timeout)
+{
+    return dg_guarding() && dg_hooks.select != NULL
+               ? dg_hooks.select(count, readable, writable, exceptional, timeout)
+               : dg_real()->select(count, readable, writable, exceptional, timeout);
+}

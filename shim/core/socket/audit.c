@@ -3,6 +3,11 @@
 #include "shim/core/report/log.h"
 #include "shim/core/socket/address.h"
 
+static const char *role(const struct dg_socket *socket)
+{
+    return socket->epmd ? "epmd" : "distribution";
+}
+
 static const char *direction(const struct dg_socket *socket)
 {
     return socket->incoming ? "in" : "out";
@@ -13,7 +18,7 @@ void dg_audit_refused(const struct dg_socket *socket, const char *reason, const 
     char peer[DG_ADDRESS_TEXT];
 
     dg_address_print(&socket->peer, peer);
-    dg_log(DG_LOG_WARNING, "refused", "peer", peer, "role", "distribution", "direction",
+    dg_log(DG_LOG_WARNING, "refused", "peer", peer, "role", role(socket), "direction",
            direction(socket), "node", node, "reason", reason, NULL);
 }
 
@@ -31,13 +36,13 @@ void dg_audit_plaintext(const struct dg_socket *socket, const char *rule)
     char peer[DG_ADDRESS_TEXT];
 
     dg_address_print(&socket->peer, peer);
-    dg_log(DG_LOG_INFO, "plaintext", "peer", peer, "role", "distribution", "direction",
+    dg_log(DG_LOG_INFO, "plaintext", "peer", peer, "role", role(socket), "direction",
            direction(socket), "rule", rule, NULL);
 }
 
 static void admitted(const struct dg_socket *socket, const char *peer)
 {
-    dg_log(DG_LOG_INFO, "admitted", "peer", peer, "role", "distribution", "direction",
+    dg_log(DG_LOG_INFO, "admitted", "peer", peer, "role", role(socket), "direction",
            direction(socket), "certificate", dg_channel_peer_certificate(socket->channel),
            "version", dg_channel_version(socket->channel), "cipher",
            dg_channel_cipher(socket->channel), NULL);
@@ -58,7 +63,7 @@ void dg_audit_channel(const struct dg_socket *socket, enum dg_channel_state befo
     }
     if (now == DG_CHANNEL_FAILED) {
         dg_log(was_open ? DG_LOG_INFO : DG_LOG_WARNING, was_open ? "broken" : "refused", "peer",
-               peer, "role", "distribution", "direction", direction(socket), "reason",
+               peer, "role", role(socket), "direction", direction(socket), "reason",
                dg_channel_reason(socket->channel), NULL);
     }
 }

@@ -1,10 +1,6 @@
-/* How sockets come and go: the hooks of socket, listen, connect, accept, close and dup. */
+/* How sockets come and go: the hooks of socket, bind, listen, connect, close and dup. */
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #include "shim/core/core.h"
 #include "shim/core/report/log.h"
@@ -13,12 +9,11 @@
 #include "shim/core/socket/hooks.h"
 #include "shim/core/socket/isolation.h"
 #include "shim/core/socket/learned.h"
-#include "shim/core/socket/roles.h"
 #include "shim/core/socket/table.h"
 
 static bool is_node(void)
 {
-    return dg_core.program.kind == DG_PROGRAM_NODE;
+    return dg_core.program.kind != DG_PROGRAM_EPMD;
 }
 
 static uint16_t local_port(int fd)
@@ -33,10 +28,7 @@ static uint16_t local_port(int fd)
 /* A socket that cannot be watched cannot be guarded: it does not come to be. */
 static int give_up(int fd, int error)
 {
-    dg_log(DG_LOG_ERROR, "refused", "reason",
-           error == EMFILE
-               ? "descriptor number beyond what can be guarded; lower the limit of open files"
-               : "out of memory",
+    dg_log(DG_LOG_ERROR, "refused", "reason", error == EMFILE ? DG_TABLE_FULL : "out of memory",
            NULL);
     dg_core.real.close(fd);
     errno = error;
@@ -171,6 +163,7 @@ bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int
         socket->role = dg_address_port(&socket->peer) == dg_core.program.epmd_port
                            ? DG_ROLE_EPMD_ASKING
                            : DG_ROLE_OUTGOING;
+        socket->epmd = socket->role == DG_ROLE_EPMD_ASKING;
         socket->expected = dg_is_learned_destination(&socket->peer);
         error = dg_isolate_connect(socket, fd, &why);
     }
@@ -182,123 +175,6 @@ bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int
     }
     dg_table_unlock(socket);
     return false;
-}
-
-/* --- accept --- */
-
-static void give_address(const struct sockaddr_storage *from, socklen_t from_size,
-                         struct sockaddr *address, socklen_t *size)
-{
-    if (address != NULL && size != NULL) {
-        memcpy(address, from, from_size < *size ? from_size : *size);
-        *size = from_size;
-    }
-}
-
-/* A connection the kernel has accepted and the program has not seen. */
-struct arrival {
-    int fd;
-    struct sockaddr_storage peer; /* as the kernel told it, for the program */
-    socklen_t peer_size;
-    struct sockaddr_storage from; /* the same, for us */
-    struct sockaddr_storage own;
-};
-
-/* Whether epmd's listener is one it made itself, and not systemd's. */
-static bool is_own_listener(int fd)
-{
-    return fd >= 0 && fd < DG_TABLE_SIZE && atomic_load(&dg_table[fd]) != NULL;
-}
-
-static bool may_come_in(int listener, const struct arrival *arrival, struct dg_error *why)
-{
-    if (!is_node()) {
-        return dg_epmd_may_accept(&arrival->from, &arrival->own, !is_own_listener(listener), why);
-    }
-    return !dg_is_distribution_port(dg_address_port(&arrival->own)) ||
-           dg_may_accept(&arrival->from, why);
-}
-
-/* Puts a connection of a node in the table. False where it cannot be: it is closed then. */
-static bool watch_arrival(const struct arrival *arrival)
-{
-    struct dg_socket *socket;
-
-    if (!is_node()) {
-        return true;
-    }
-    socket = dg_table_watch(arrival->fd, dg_is_distribution_port(dg_address_port(&arrival->own))
-                                             ? DG_ROLE_DISTRIBUTION_INCOMING
-                                             : DG_ROLE_INCOMING);
-    if (socket == NULL) {
-        (void)give_up(arrival->fd, errno);
-        return false;
-    }
-    socket->incoming = true;
-    socket->peer = arrival->from;
-    dg_table_unlock(socket);
-    return true;
-}
-
-/* Whether the arrival is for the program; else it is closed. */
-static bool admit(int listener, struct arrival *arrival)
-{
-    struct sockaddr_storage own = {0};
-    socklen_t size = sizeof own;
-    struct dg_error why = {""};
-
-    dg_table_evict(arrival->fd);
-    if (!dg_address_is_internet(arrival->peer.ss_family)) {
-        return true;
-    }
-    (void)getsockname(arrival->fd, (struct sockaddr *)&own, &size);
-    arrival->own = dg_address_from((struct sockaddr *)&own, size);
-    arrival->from = dg_address_from((struct sockaddr *)&arrival->peer, arrival->peer_size);
-    if (!may_come_in(listener, arrival, &why)) {
-        dg_audit_turned_away(&arrival->from, is_node() ? "distribution" : "epmd", why.text);
-        dg_core.real.close(arrival->fd);
-        return false;
-    }
-    return watch_arrival(arrival);
-}
-
-/* After one was turned away: whether the program's own accept would have gone on. A node with a
- * blocking listener waits for the next; epmd was told by select that there is one, and must not
- * wait now that it is gone. */
-static bool tries_again(int listener, int turned_away)
-{
-    enum { PATIENCE = 64 }; /* the queue stays readable: the program comes back for the rest */
-    struct pollfd ready = {.fd = listener, .events = POLLIN};
-    int status = fcntl(listener, F_GETFL);
-
-    if (is_node() && status >= 0 && (status & O_NONBLOCK) == 0) {
-        return true;
-    }
-    return turned_away < PATIENCE && poll(&ready, 1, 0) == 1;
-}
-
-int dg_hook_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
-{
-    int saved = errno;
-    int turned_away = 0;
-
-    do {
-        struct arrival arrival = {.peer_size = sizeof arrival.peer};
-
-        arrival.fd =
-            dg_core.real.accept4(fd, (struct sockaddr *)&arrival.peer, &arrival.peer_size, flags);
-        if (arrival.fd < 0) {
-            return -1;
-        }
-        if (admit(fd, &arrival)) {
-            give_address(&arrival.peer, arrival.peer_size, address, size);
-            errno = saved;
-            return arrival.fd;
-        }
-    } while (tries_again(fd, ++turned_away));
-    /* The VM's acceptor dies of any other error (otp inet_drv.c, tcp_inet_input). */
-    errno = EAGAIN;
-    return -1;
 }
 
 /* --- close and dup --- */

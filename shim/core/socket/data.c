@@ -61,6 +61,31 @@ static void let_go(int fd, struct dg_socket *socket)
 
 /* --- receive --- */
 
+/* What epmd is given of a request that came whole before it saw the connection. */
+static enum attempt receive_request(struct dg_socket *socket, const struct msghdr *message,
+                                    bool peek, ssize_t *result)
+{
+    struct dg_request *request = socket->request;
+    size_t given = 0;
+
+    for (size_t i = 0; i < message->msg_iovlen; i++) {
+        size_t left = request->size - request->taken - given;
+        size_t part = message->msg_iov[i].iov_len < left ? message->msg_iov[i].iov_len : left;
+
+        if (part > 0) {
+            memcpy(message->msg_iov[i].iov_base, request->bytes + request->taken + given, part);
+            given += part;
+        }
+    }
+    request->taken += peek ? 0 : given;
+    if (request->taken == request->size) {
+        free(request);
+        socket->request = NULL;
+    }
+    *result = (ssize_t)given;
+    return ATTEMPT_DONE;
+}
+
 static enum attempt receive_guarded(struct dg_socket *socket, int fd, struct msghdr *message,
                                     int flags, ssize_t *result)
 {
@@ -74,10 +99,16 @@ static enum attempt receive_guarded(struct dg_socket *socket, int fd, struct msg
     if (leads_nowhere(message->msg_iov, message->msg_iovlen)) {
         return fail_with(result, EFAULT);
     }
+    if (socket->request != NULL) {
+        return receive_request(socket, message, (flags & MSG_PEEK) != 0, result);
+    }
     attempt = from_channel(dg_channel_receive(socket->channel, fd, message->msg_iov,
                                               (int)message->msg_iovlen, (flags & MSG_PEEK) != 0),
                            result);
     dg_audit_channel(socket, before);
+    if (*result > 0 && (flags & MSG_PEEK) == 0) {
+        dg_learn_from_answer(socket, message->msg_iov, (int)message->msg_iovlen, (size_t)*result);
+    }
     message->msg_namelen = 0;
     message->msg_controllen = 0;
     message->msg_flags = 0;
@@ -200,12 +231,14 @@ static enum attempt receive_once(int fd, struct msghdr *message, int flags, ssiz
         break;
     case DG_ROLE_REFUSED:
     case DG_ROLE_FOREIGN:
+    case DG_ROLE_EPMD_INCOMING:
         attempt = fail_with(result, ECONNRESET);
         break;
     case DG_ROLE_NEW:
     case DG_ROLE_LISTENER:
     case DG_ROLE_EPMD_ASKING:
     case DG_ROLE_OUTGOING:
+    case DG_ROLE_PLAIN:
     default:
         attempt = ATTEMPT_PASS;
         break;
@@ -290,6 +323,11 @@ bool dg_hook_receive(int fd, struct msghdr *message, int flags, ssize_t *result)
     int saved = errno;
     bool done;
 
+    /* epmd's descriptors block, and its loop must not: the kernel's word that there is something to
+     * read is not yet a record. */
+    if (dg_core.program.kind == DG_PROGRAM_EPMD && is_guarded(fd)) {
+        flags |= MSG_DONTWAIT;
+    }
     if ((flags & (MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC)) == MSG_WAITALL &&
         (message->msg_iovlen == 1 || is_guarded(fd))) {
         done = receive_all(fd, message, flags, result);
@@ -381,11 +419,13 @@ static enum attempt send_once(int fd, const struct iovec *vector, int count, ssi
         return ATTEMPT_PASS;
     case DG_ROLE_REFUSED:
     case DG_ROLE_FOREIGN:
+    case DG_ROLE_EPMD_INCOMING:
         attempt = fail_with(result, EPIPE);
         break;
     case DG_ROLE_NEW:
     case DG_ROLE_LISTENER:
     case DG_ROLE_EPMD_ASKED:
+    case DG_ROLE_PLAIN:
     default:
         attempt = ATTEMPT_PASS;
         break;
@@ -499,6 +539,33 @@ static size_t message_size(const struct msghdr *message)
     return size;
 }
 
+/* A C node waits for answers by select with a time limit, and takes EAGAIN behind it for the end:
+ * its handshake is brought through here, where it blocks nobody else. Whatever comes of it shows at
+ * the next call. */
+static void finish_handshake(int fd)
+{
+    enum { SLICE = 100 }; /* milliseconds, so that the handshake's own time limit is seen */
+
+    for (;;) {
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        struct dg_socket *socket = dg_table_lock(fd);
+        bool unfinished = false;
+
+        if (socket != NULL && socket->role == DG_ROLE_GUARDED &&
+            dg_channel_get_state(socket->channel) == DG_CHANNEL_HANDSHAKE) {
+            (void)dg_channel_readable(socket->channel, fd);
+            dg_audit_channel(socket, DG_CHANNEL_HANDSHAKE);
+            unfinished = dg_channel_get_state(socket->channel) == DG_CHANNEL_HANDSHAKE;
+        }
+        if (socket != NULL) {
+            dg_table_unlock(socket);
+        }
+        if (!unfinished || (poll(&ready, 1, SLICE) < 0 && errno != EINTR)) {
+            return;
+        }
+    }
+}
+
 bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *result)
 {
     int saved = errno;
@@ -517,6 +584,9 @@ bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *resu
     if ((*result >= 0 ? (size_t)*result < message_size(message) : errno == EAGAIN) &&
         is_blocking(fd, flags)) {
         send_rest(fd, message->msg_iov, count, *result, result);
+    }
+    if (*result > 0 && dg_core.program.kind == DG_PROGRAM_C_NODE) {
+        finish_handshake(fd);
     }
     if (*result < 0 && errno == EPIPE && (flags & MSG_NOSIGNAL) == 0) {
         (void)raise(SIGPIPE);

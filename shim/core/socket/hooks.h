@@ -2,6 +2,8 @@
 #ifndef DISTGUARD_SOCKET_HOOKS_H
 #define DISTGUARD_SOCKET_HOOKS_H
 
+#include <sys/select.h>
+
 #include "shim/abi.h"
 
 /* connection.c: how sockets come and go */
@@ -9,10 +11,15 @@ int dg_hook_socket_opened(int fd, int domain, int type);
 bool dg_hook_bind(int fd, const struct sockaddr *address, socklen_t size, int *result);
 bool dg_hook_listen(int fd, int backlog, int *result);
 bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int *result);
+/* accept.c */
 int dg_hook_accept(int fd, struct sockaddr *address, socklen_t *size, int flags);
 void dg_hook_closing(int fd);
 void dg_hook_closing_range(unsigned first, unsigned last);
 void dg_hook_duplicated(int fd, int copy);
+
+/* epmd_select.c: epmd's alone */
+int dg_hook_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
+                   struct timeval *timeout);
 
 /* data.c: what passes through them */
 bool dg_hook_receive(int fd, struct msghdr *message, int flags, ssize_t *result);

@@ -68,6 +68,28 @@ static enum dg_decision guard(struct dg_socket *socket, int fd, enum dg_channel_
     return DG_DECIDE_GUARDED;
 }
 
+bool dg_guard_incoming(struct dg_socket *socket, int fd)
+{
+    return guard(socket, fd, DG_CHANNEL_SERVER) == DG_DECIDE_GUARDED;
+}
+
+static bool own_address(int fd, struct sockaddr_storage *own)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+
+    if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
+        return false;
+    }
+    *own = dg_address_from((struct sockaddr *)&address, size);
+    return true;
+}
+
+static bool peer_is_local(const struct dg_socket *socket, int fd, struct sockaddr_storage *own)
+{
+    return own_address(fd, own) && dg_address_is_local(&socket->peer, own);
+}
+
 /* --- connections we make --- */
 
 /* A node registers: its listener must be where the policy wants it before anyone is told of it. */
@@ -84,9 +106,21 @@ static enum dg_decision decide_registration(struct dg_socket *socket, int fd, ui
     return DG_DECIDE_PASS;
 }
 
+/* What another host's EPMD is asked is nobody else's business, and nobody else may answer. */
+static enum dg_decision ask_remote_epmd(struct dg_socket *socket, int fd)
+{
+    socket->first_size = 0; /* from here on, of the answer */
+    return guard(socket, fd, DG_CHANNEL_CLIENT);
+}
+
 static enum dg_decision decide_epmd_request(struct dg_socket *socket, int fd)
 {
+    struct sockaddr_storage own;
     uint16_t port;
+
+    if (!peer_is_local(socket, fd, &own)) {
+        return ask_remote_epmd(socket, fd);
+    }
 
     switch (dg_epmd_request(socket->first, socket->first_size)) {
     case 0:
@@ -186,6 +220,15 @@ static enum dg_decision decide_epmd_answer(struct dg_socket *socket)
     }
 }
 
+void dg_learn_from_answer(struct dg_socket *socket, const struct iovec *vector, int count,
+                          size_t size)
+{
+    if (socket->epmd && socket->first_size < 4) { /* as much as tells the port */
+        remember(socket, vector, count, size);
+        (void)decide_epmd_answer(socket);
+    }
+}
+
 /* What a stream that begins with these bytes is, where no distribution is expected. */
 static enum dg_decision judge_incoming(struct dg_socket *socket, int fd, const uint8_t *bytes,
                                        size_t size)
@@ -236,25 +279,13 @@ enum dg_decision dg_decide_received(struct dg_socket *socket, int fd, const stru
 
 /* --- connections to our distribution listener --- */
 
-static bool own_address(int fd, struct sockaddr_storage *own)
-{
-    struct sockaddr_storage address;
-    socklen_t size = sizeof address;
-
-    if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
-        return false;
-    }
-    *own = dg_address_from((struct sockaddr *)&address, size);
-    return true;
-}
-
 /* Whether the policy lets this peer in without TLS; `reason` says why not. */
 static bool plaintext_allowed(const struct dg_socket *socket, int fd, char *reason, size_t size)
 {
     struct sockaddr_storage own;
     uid_t user;
 
-    if (!own_address(fd, &own) || !dg_address_is_local(&socket->peer, &own)) {
+    if (!peer_is_local(socket, fd, &own)) {
         (void)snprintf(reason, size, "peer speaks plaintext, our mode is require");
         return false;
     }

@@ -30,6 +30,15 @@ enum dg_decision dg_decide_incoming(struct dg_socket *socket, int fd);
 enum dg_decision dg_decide_received(struct dg_socket *socket, int fd, const struct iovec *vector,
                                     int count, size_t size);
 
+/* Gives a connection that has come to us the server's end of a channel. False where it was refused.
+ */
+bool dg_guard_incoming(struct dg_socket *socket, int fd);
+
+/* After plaintext was received on a guarded connection to an EPMD: learns where it says a node is.
+ */
+void dg_learn_from_answer(struct dg_socket *socket, const struct iovec *vector, int count,
+                          size_t size);
+
 /* Before anything is received from or sent to a connection accepted on a distribution listener. */
 enum dg_decision dg_decide_distribution(struct dg_socket *socket, int fd);
 

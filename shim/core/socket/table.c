@@ -101,12 +101,15 @@ static void reset(struct dg_socket *socket, enum dg_role role)
     socket->descriptors = 1;
     socket->role = role;
     socket->incoming = false;
+    socket->epmd = false;
+    socket->foreign = false;
     socket->expected = false;
     socket->port = 0;
     socket->backlog = 0;
     socket->first_size = 0;
     socket->peer = (struct sockaddr_storage){0};
     socket->channel = NULL;
+    socket->request = NULL;
 }
 
 static void raise_end(int fd)
@@ -192,6 +195,8 @@ void dg_table_forget(int fd, struct dg_socket *socket)
     if (last) {
         dg_channel_free(socket->channel);
         socket->channel = NULL;
+        free(socket->request);
+        socket->request = NULL;
     }
     pthread_mutex_unlock(&socket->lock);
     if (last) {

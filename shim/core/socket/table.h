@@ -15,16 +15,19 @@
 #include <sys/socket.h>
 
 #include "shim/core/tls/channel.h"
+#include "shim/core/wire/epmd.h"
 
 enum dg_role {
-    DG_ROLE_NEW,         /* made by socket(2), neither listening nor connected yet */
-    DG_ROLE_LISTENER,    /* listening, for whatever */
-    DG_ROLE_EPMD_ASKING, /* connected to an EPMD: its request is read as it is written */
-    DG_ROLE_EPMD_ASKED,  /* has asked for a node's port: the answer is read along */
-    DG_ROLE_OUTGOING,    /* connected elsewhere: the first bytes written decide */
-    DG_ROLE_INCOMING,    /* accepted where no distribution listens: the first bytes read decide */
+    DG_ROLE_NEW,           /* made by socket(2), neither listening nor connected yet */
+    DG_ROLE_LISTENER,      /* listening, for whatever */
+    DG_ROLE_EPMD_ASKING,   /* connected to an EPMD: its request is read as it is written */
+    DG_ROLE_EPMD_ASKED,    /* has asked for a node's port: the answer is read along */
+    DG_ROLE_EPMD_INCOMING, /* epmd: of another host, in the waiting room (epmd_queue.h) */
+    DG_ROLE_OUTGOING,      /* connected elsewhere: the first bytes written decide */
+    DG_ROLE_INCOMING,      /* accepted where no distribution listens: the first bytes read decide */
     DG_ROLE_DISTRIBUTION_INCOMING, /* accepted on a distribution listener: the first byte decides */
     DG_ROLE_GUARDED,               /* carries TLS */
+    DG_ROLE_PLAIN,                 /* epmd: of this host, passes as it is */
     DG_ROLE_REFUSED,               /* ended by the policy; waits for the program to close it */
     DG_ROLE_FOREIGN,               /* was guarded when this process was forked from its owner */
 };
@@ -32,19 +35,32 @@ enum dg_role {
 /* As much of a stream's beginning as tells what it is, and names the peer in the log. */
 enum { DG_FIRST_BYTES = 96 };
 
+/* What a connection had to ask of EPMD, received before epmd saw the connection. */
+struct dg_request {
+    size_t size;
+    size_t taken;                                  /* by epmd */
+    uint8_t bytes[DG_EPMD_REMOTE_REQUEST_MAX + 1]; /* one more, to see that there is more */
+};
+
+/* The words for EMFILE of this table. */
+#define DG_TABLE_FULL "descriptor number beyond what can be guarded; lower the limit of open files"
+
 struct dg_socket {
     pthread_mutex_t lock; /* owns all below */
     struct dg_socket *next_free;
     int descriptors; /* how many numbers stand for it */
     _Atomic(enum dg_role) role;
     bool incoming;
+    bool epmd;          /* of or to an EPMD, not distribution */
+    bool foreign;       /* LISTENER: made by somebody else, and handed to epmd (systemd) */
     bool expected;      /* OUTGOING: EPMD has named its destination as a node's */
     uint16_t port;      /* LISTENER: where, host byte order */
     int backlog;        /* LISTENER */
     uint8_t first_size; /* of first[] */
     uint8_t first[DG_FIRST_BYTES];
     struct sockaddr_storage peer;
-    struct dg_channel *channel; /* GUARDED */
+    struct dg_channel *channel; /* GUARDED, EPMD_INCOMING */
+    struct dg_request *request; /* EPMD_INCOMING, and GUARDED until epmd has taken it all */
 };
 
 /* The table itself, for the interposers' quick look; index below DG_TABLE_SIZE. */

@@ -44,3 +44,25 @@ enum dg_parse dg_epmd_parse_port2_resp(const uint8_t *bytes, size_t size, uint16
     *port = dg_get16(bytes + 2);
     return DG_PARSE_DONE;
 }
+
+/* L:16 | 'z' | Name, or 00 01 | 'n' */
+enum dg_epmd_remote dg_epmd_parse_remote_request(const uint8_t *bytes, size_t size)
+{
+    size_t length;
+
+    if (size < 2) {
+        return DG_EPMD_REMOTE_MORE;
+    }
+    length = dg_get16(bytes);
+    if (length < 1 || 2 + length > DG_EPMD_REMOTE_REQUEST_MAX || size > 2 + length) {
+        return DG_EPMD_REMOTE_OTHER;
+    }
+    if (size >= 3 && bytes[2] != DG_EPMD_PORT_PLEASE2_REQ &&
+        (bytes[2] != DG_EPMD_NAMES_REQ || length != 1)) {
+        return DG_EPMD_REMOTE_OTHER;
+    }
+    if (size < 2 + length) {
+        return DG_EPMD_REMOTE_MORE;
+    }
+    return bytes[2] == DG_EPMD_NAMES_REQ ? DG_EPMD_REMOTE_NAMES : DG_EPMD_REMOTE_PORT_PLEASE;
+}

@@ -1,0 +1,409 @@
+#include "shim/core/socket/epmd_queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "shim/core/core.h"
+#include "shim/core/socket/address.h"
+#include "shim/core/socket/arrival.h"
+#include "shim/core/socket/audit.h"
+#include "shim/core/socket/isolation.h"
+#include "shim/core/socket/roles.h"
+#include "shim/core/socket/table.h"
+#include "shim/core/wire/epmd.h"
+#include "shim/core/wire/tls_record.h"
+
+enum {
+    ROOM = 1024,       /* no policy allows more to wait */
+    TAKE_AT_ONCE = 64, /* then the loop goes on; the kernel keeps the rest */
+};
+
+enum visitor_state {
+    VISITOR_WAITING, /* for its handshake, its request */
+    VISITOR_READY,   /* for epmd's accept */
+};
+
+struct visitor {
+    enum visitor_state state;
+    int listener;
+    struct dg_arrival arrival;
+    struct timespec since; /* CLOCK_MONOTONIC */
+};
+
+/* In the order of arrival. */
+static struct visitor room[ROOM];
+static size_t visitors;
+
+static struct timespec now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time;
+}
+
+static double seconds_waited(const struct visitor *visitor)
+{
+    struct timespec time = now();
+
+    return (double)(time.tv_sec - visitor->since.tv_sec) +
+           (double)(time.tv_nsec - visitor->since.tv_nsec) / 1e9;
+}
+
+static void strike_out(size_t index)
+{
+    visitors--;
+    memmove(&room[index], &room[index + 1], (visitors - index) * sizeof room[0]);
+}
+
+/* Ends a visit; its channel, if it has one, has logged why, or `reason` does. */
+static void send_away(size_t index, const char *reason)
+{
+    int fd = room[index].arrival.fd;
+    struct dg_socket *socket = dg_table_lock(fd);
+
+    if (socket != NULL) {
+        if (reason != NULL) {
+            dg_audit_refused(socket, reason, NULL);
+        }
+        if (socket->channel != NULL) {
+            dg_channel_close(socket->channel, fd);
+        }
+        dg_table_forget(fd, socket);
+    }
+    dg_core.real.close(fd);
+    strike_out(index);
+}
+
+/* --- coming in --- */
+
+static bool same_host(const struct dg_arrival *a, const struct dg_arrival *b)
+{
+    struct dg_host host_a;
+    struct dg_host host_b;
+
+    return dg_address_host(&a->from, &host_a) && dg_address_host(&b->from, &host_b) &&
+           dg_host_equal(&host_a, &host_b);
+}
+
+/* The oldest who waits, of one host or (NULL) of all; how many there are in *count. */
+static size_t oldest_waiting(const struct dg_arrival *host, size_t *count)
+{
+    size_t oldest = visitors;
+
+    *count = 0;
+    for (size_t i = visitors; i-- > 0;) {
+        if (room[i].state == VISITOR_WAITING &&
+            (host == NULL || same_host(host, &room[i].arrival))) {
+            oldest = i;
+            ++*count;
+        }
+    }
+    return oldest;
+}
+
+/* One host may have a quarter of the room: a flood from one does not drive out the others. */
+static void make_room(const struct dg_arrival *arrival)
+{
+    size_t limit = dg_core.policy->tls.max_handshakes;
+    size_t share = limit >= 4 ? limit / 4 : 1;
+    size_t count;
+    size_t oldest = oldest_waiting(arrival, &count);
+
+    if (count >= share) {
+        send_away(oldest, "gave way to a newer connection: too many of this host wait");
+    }
+    oldest = oldest_waiting(NULL, &count);
+    if (count >= limit) {
+        send_away(oldest, "gave way to a newer connection: too many wait (tls.max_handshakes)");
+    }
+}
+
+/* The room is larger than any limit, but those who are ready do not count. */
+static bool enter(const struct dg_arrival *arrival, int listener, enum dg_role role,
+                  enum visitor_state state)
+{
+    struct dg_socket *socket = visitors < ROOM ? dg_table_watch(arrival->fd, role) : NULL;
+
+    if (socket == NULL) {
+        dg_arrival_turn_away(arrival, "epmd", "no room or memory for it");
+        return false;
+    }
+    socket->epmd = true;
+    socket->incoming = true;
+    socket->peer = arrival->from;
+    dg_table_unlock(socket);
+    room[visitors++] =
+        (struct visitor){.state = state, .listener = listener, .arrival = *arrival, .since = now()};
+    return true;
+}
+
+static bool is_foreign(int listener)
+{
+    struct dg_socket *socket = dg_table_lock(listener);
+    bool foreign = socket == NULL || socket->foreign;
+
+    if (socket != NULL) {
+        dg_table_unlock(socket);
+    }
+    return foreign;
+}
+
+static void receive_visitor(const struct dg_arrival *arrival, int listener)
+{
+    struct dg_error why = {""};
+
+    if (!dg_arrival_is_internet(arrival)) {
+        (void)enter(arrival, listener, DG_ROLE_PLAIN, VISITOR_READY);
+        return;
+    }
+    if (!dg_epmd_may_accept(&arrival->from, &arrival->own, is_foreign(listener), &why)) {
+        dg_arrival_turn_away(arrival, "epmd", why.text);
+        return;
+    }
+    if (dg_arrival_is_local(arrival)) {
+        (void)enter(arrival, listener, DG_ROLE_PLAIN, VISITOR_READY);
+        return;
+    }
+    make_room(arrival);
+    (void)enter(arrival, listener, DG_ROLE_EPMD_INCOMING, VISITOR_WAITING);
+}
+
+/* Descriptors are short: somebody has to go, or the listener would stay readable and epmd spin. */
+static bool free_a_descriptor(void)
+{
+    size_t count;
+    size_t oldest = oldest_waiting(NULL, &count);
+
+    if (count == 0) {
+        return false;
+    }
+    send_away(oldest, "gave way to a newer connection: epmd has no descriptor left");
+    return true;
+}
+
+void dg_epmd_take_in(int listener)
+{
+    struct pollfd ready = {.fd = listener, .events = POLLIN};
+
+    for (int taken = 0; taken < TAKE_AT_ONCE && poll(&ready, 1, 0) == 1; taken++) {
+        struct dg_arrival arrival;
+
+        if (dg_arrival_accept(listener, 0, &arrival) == 0) {
+            receive_visitor(&arrival, listener);
+        } else if ((errno != EMFILE && errno != ENFILE) || !free_a_descriptor()) {
+            return;
+        }
+    }
+}
+
+/* --- waiting --- */
+
+/* What a waiting connection has come to. */
+enum progress {
+    PROGRESS_NONE,
+    PROGRESS_READY,
+    PROGRESS_ENDED,
+};
+
+static enum progress refuse(struct dg_socket *socket, int fd, const char *reason)
+{
+    dg_refuse(socket, fd, reason, NULL);
+    return PROGRESS_ENDED;
+}
+
+static enum progress judge_request(struct dg_socket *socket, int fd)
+{
+    switch (dg_epmd_parse_remote_request(socket->request->bytes, socket->request->size)) {
+    case DG_EPMD_REMOTE_MORE:
+        return PROGRESS_NONE;
+    case DG_EPMD_REMOTE_PORT_PLEASE:
+        if ((dg_core.policy->epmd.remote_requests & DG_REMOTE_PORT_PLEASE) == 0) {
+            return refuse(socket, fd,
+                          "asks for a node's port, which epmd.remote_requests leaves out");
+        }
+        return PROGRESS_READY;
+    case DG_EPMD_REMOTE_NAMES:
+        if ((dg_core.policy->epmd.remote_requests & DG_REMOTE_NAMES) == 0) {
+            return refuse(socket, fd, "asks for all names, which epmd.remote_requests leaves out");
+        }
+        return PROGRESS_READY;
+    case DG_EPMD_REMOTE_OTHER:
+    default:
+        return refuse(socket, fd, "asks for what no other host may ask of EPMD");
+    }
+}
+
+static enum progress receive_request(struct dg_socket *socket, int fd)
+{
+    struct dg_request *request = socket->request;
+
+    for (;;) {
+        struct iovec rest = {request->bytes + request->size, sizeof request->bytes - request->size};
+        enum dg_channel_state before = dg_channel_get_state(socket->channel);
+        ssize_t size = dg_channel_receive(socket->channel, fd, &rest, 1, false);
+        enum progress progress;
+        bool would_block = size < 0 && errno == EAGAIN;
+
+        dg_audit_channel(socket, before);
+        if (size <= 0) {
+            return would_block ? PROGRESS_NONE : PROGRESS_ENDED;
+        }
+        request->size += (size_t)size;
+        progress = judge_request(socket, fd);
+        if (progress != PROGRESS_NONE) {
+            return progress;
+        }
+    }
+}
+
+static enum progress begin_channel(struct dg_socket *socket, int fd)
+{
+    uint8_t byte;
+    ssize_t size = dg_core.real.recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    if (size < 0 && errno == EAGAIN) {
+        return PROGRESS_NONE;
+    }
+    if (size <= 0) {
+        return refuse(socket, fd, "peer hung up without a word");
+    }
+    if (byte != DG_TLS_FIRST_BYTE) {
+        return refuse(socket, fd, "peer speaks plaintext, our mode is require");
+    }
+    socket->request = calloc(1, sizeof *socket->request);
+    if (socket->request == NULL || !dg_guard_incoming(socket, fd)) {
+        return PROGRESS_ENDED;
+    }
+    return receive_request(socket, fd);
+}
+
+static enum progress go_on_with(int fd)
+{
+    struct dg_socket *socket = dg_table_lock(fd);
+    enum progress progress;
+
+    if (socket == NULL) {
+        return PROGRESS_ENDED;
+    }
+    progress = socket->channel == NULL ? begin_channel(socket, fd) : receive_request(socket, fd);
+    dg_table_unlock(socket);
+    return progress;
+}
+
+static size_t find_visitor(int fd)
+{
+    size_t index = 0;
+
+    while (index < visitors && room[index].arrival.fd != fd) {
+        index++;
+    }
+    return index;
+}
+
+static void expire(void)
+{
+    for (size_t i = visitors; i-- > 0;) {
+        if (room[i].state == VISITOR_WAITING &&
+            seconds_waited(&room[i]) > dg_core.policy->tls.handshake_timeout) {
+            send_away(i, "no whole request within tls.handshake_timeout");
+        }
+    }
+}
+
+void dg_epmd_go_on(const struct pollfd *polled, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t index = find_visitor(polled[i].fd);
+
+        if (polled[i].revents == 0 || index == visitors || room[index].state != VISITOR_WAITING) {
+            continue;
+        }
+        switch (go_on_with(polled[i].fd)) {
+        case PROGRESS_READY:
+            room[index].state = VISITOR_READY;
+            break;
+        case PROGRESS_ENDED:
+            send_away(index, NULL);
+            break;
+        case PROGRESS_NONE:
+        default:
+            break;
+        }
+    }
+    expire();
+}
+
+size_t dg_epmd_poll(struct pollfd *polled, size_t space)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < visitors && count < space; i++) {
+        if (room[i].state == VISITOR_WAITING) {
+            polled[count++] = (struct pollfd){.fd = room[i].arrival.fd, .events = POLLIN};
+        }
+    }
+    return count;
+}
+
+int dg_epmd_patience(void)
+{
+    size_t count;
+    size_t oldest = oldest_waiting(NULL, &count);
+    double left;
+
+    if (count == 0) {
+        return -1;
+    }
+    left = dg_core.policy->tls.handshake_timeout - seconds_waited(&room[oldest]);
+    return left > 0 ? (int)(left * 1000) + 1 : 0;
+}
+
+/* --- going on to epmd --- */
+
+static size_t first_ready(int listener)
+{
+    size_t index = 0;
+
+    while (index < visitors &&
+           (room[index].state != VISITOR_READY || room[index].listener != listener)) {
+        index++;
+    }
+    return index;
+}
+
+bool dg_epmd_is_ready(int listener)
+{
+    return first_ready(listener) < visitors;
+}
+
+/* epmd's write blocks: a peer that does not read its answer must not hold it up for ever. */
+static void limit_sending(int fd)
+{
+    double seconds = dg_core.policy->tls.handshake_timeout;
+    struct timeval limit = {.tv_sec = (time_t)seconds,
+                            .tv_usec = (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)};
+
+    (void)dg_core.real.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
+int dg_epmd_accept(int listener, struct sockaddr *address, socklen_t *size)
+{
+    size_t index = first_ready(listener);
+    struct dg_arrival arrival;
+
+    if (index == visitors) {
+        errno = EAGAIN;
+        return -1;
+    }
+    arrival = room[index].arrival;
+    strike_out(index);
+    if (!dg_arrival_is_internet(&arrival) || !dg_arrival_is_local(&arrival)) {
+        limit_sending(arrival.fd);
+    }
+    dg_arrival_introduce(&arrival, address, size);
+    return arrival.fd;
+}
