@@ -129,8 +129,8 @@ static void find_whole(struct dg_channel *channel)
 
 /* --- one call's memory --- */
 
-/* The VM's crypto application shares this thread's error queue: it must not be read as ours, nor ours
- * left to it. Clearing an empty queue costs as much as a tenth of a short record. */
+/* The VM's crypto application shares this thread's error queue: it must not be read as ours, nor
+ * ours left to it. Clearing an empty queue costs as much as a tenth of a short record. */
 static void clear_errors(void)
 {
     if (ERR_peek_error() != 0) {
@@ -517,16 +517,23 @@ static ssize_t answer(ssize_t value, int error)
     return value;
 }
 
+/* As far as the peer's bytes take it: a program that only writes would never fetch them. */
+static void drive_handshake(struct dg_channel *channel, int fd)
+{
+    while (channel->state == DG_CHANNEL_HANDSHAKE) {
+        process(channel, fd, &(struct sink){0});
+        if (channel->state != DG_CHANNEL_HANDSHAKE || fetch(channel, fd, 0) > FETCH_SHORT) {
+            break;
+        }
+    }
+}
+
 /* Before the handshake is through there is nothing to wait for but the peer: EAGAIN would make a
  * poller for writing spin. So what little a program writes first is kept. */
 static ssize_t send_early(struct dg_channel *channel, int fd, const struct iovec *vector, int count)
 {
     size_t size = vector_size(vector, count);
 
-    process(channel, fd, &(struct sink){0});
-    if (channel->state == DG_CHANNEL_FAILED) {
-        return answer(-1, EPIPE);
-    }
     if (dg_buffer_size(&channel->early) + size > EARLY_MAX) {
         return answer(-1, EAGAIN);
     }
@@ -656,7 +663,10 @@ ssize_t dg_channel_send(struct dg_channel *channel, int fd, const struct iovec *
     if (!begin(channel, fd, &scratch)) {
         return answer(-1, EPIPE);
     }
-    if (channel->state == DG_CHANNEL_HANDSHAKE) {
+    drive_handshake(channel, fd);
+    if (channel->state == DG_CHANNEL_FAILED) {
+        result = answer(-1, EPIPE);
+    } else if (channel->state == DG_CHANNEL_HANDSHAKE) {
         result = send_early(channel, fd, vector, count);
     } else {
         result = send_open(channel, fd, vector, count, scratch);

@@ -1,0 +1,165 @@
+/* peer server SCENARIO [VARIANT], which tells its port, and peer client PORT SCENARIO [VARIANT]. */
+#include "tests/probes/peer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SECONDS = 60 };
+
+/* Length, 'N', the flags of an OTP 25 node, creation, length of the name, name. */
+const uint8_t name_message[NAME_MESSAGE] =
+    "\0\x3eN\0\0\0\x0d\x07\xdf\x7f\xbd\0\0\0\1\0\x2f" MARKER "@host.example.org!!!";
+const char *variant = "";
+
+static const struct {
+    const char *name;
+    client_function *client;
+    server_function *server;
+} scenarios[] = {
+    {"calls", calls_client, calls_server},       {"flags", flags_client, flags_server},
+    {"copies", copies_client, copies_server},    {"children", children_client, children_server},
+    {"ending", ending_client, ending_server},    {"refused", refused_client, refused_server},
+    {"framed", framed_client, framed_server},    {"flood", flood_client, flood_server},
+    {"stalled", stalled_client, stalled_server}, {"early", early_client, early_server},
+    {"stream", stream_client, stream_server},
+};
+
+void want(const char *what, ssize_t saw, ssize_t wanted)
+{
+    if (saw != wanted) {
+        fprintf(stderr, "%s: saw %zd (%s), wanted %zd\n", what, saw,
+                saw < 0 ? strerrorname_np(errno) : "", wanted);
+        exit(1);
+    }
+}
+
+void want_errno(const char *what, struct outcome outcome, int wanted)
+{
+    const char *name = strerrorname_np(outcome.error);
+
+    want(what, outcome.result, -1);
+    if (outcome.error != wanted) {
+        fprintf(stderr, "%s: saw %s, wanted %s\n", what, name != NULL ? name : "errno untouched",
+                strerrorname_np(wanted));
+        exit(1);
+    }
+}
+
+void want_bytes(const char *what, const void *saw, const void *wanted, size_t size)
+{
+    if (memcmp(saw, wanted, size) != 0) {
+        fprintf(stderr, "%s: saw \"%.*s\", wanted \"%.*s\"\n", what, (int)size, (const char *)saw,
+                (int)size, (const char *)wanted);
+        exit(1);
+    }
+}
+
+int join(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    want("connect", connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    send_all(fd, name_message, NAME_MESSAGE);
+    return fd;
+}
+
+int let_in(int listener)
+{
+    uint8_t bytes[NAME_MESSAGE];
+    int fd = accept(listener, NULL, NULL);
+
+    want("accept", fd >= 0, 1);
+    receive_all(fd, bytes, NAME_MESSAGE);
+    want_bytes("name message", bytes, name_message, NAME_MESSAGE);
+    return fd;
+}
+
+void send_all(int fd, const void *bytes, size_t size)
+{
+    want("write", write(fd, bytes, size), (ssize_t)size);
+}
+
+void receive_all_by(const struct reader *reader, int fd, void *bytes, size_t size)
+{
+    size_t got = 0;
+
+    while (got < size) {
+        struct outcome outcome = CALL(reader->call(fd, (char *)bytes + got, size - got));
+
+        errno = outcome.error;
+        if (outcome.result <= 0) {
+            want(reader->name, outcome.result, (ssize_t)(size - got));
+        }
+        want("errno of a call that succeeds", outcome.error, ERRNO_BEFORE);
+        got += (size_t)outcome.result;
+    }
+}
+
+void receive_all(int fd, void *bytes, size_t size)
+{
+    receive_all_by(&readers[0], fd, bytes, size);
+}
+
+void want_end(int fd)
+{
+    char byte;
+
+    want("read at the end", read(fd, &byte, 1), 0);
+}
+
+static int listen_somewhere(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    if (bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 16) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
+        give_up("listen");
+    }
+    printf("port %d\n", ntohs(address.sin_port));
+    (void)fflush(stdout);
+    return fd;
+}
+
+static int run(bool server, int port, const char *scenario)
+{
+    for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {
+        if (strcmp(scenarios[i].name, scenario) != 0) {
+            continue;
+        }
+        if (server) {
+            scenarios[i].server(listen_somewhere());
+        } else {
+            scenarios[i].client(port);
+        }
+        return 0;
+    }
+    return 2;
+}
+
+int main(int count, char **arguments)
+{
+    bool server = count > 1 && strcmp(arguments[1], "server") == 0;
+    int at = server ? 2 : 3;
+
+    (void)alarm(SECONDS);
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (count <= at) {
+        return 2;
+    }
+    if (count > at + 1) {
+        variant = arguments[at + 1];
+    }
+    return run(server, server ? 0 : atoi(arguments[2]), arguments[at]);
+}

@@ -1,0 +1,52 @@
+/*
+ * What the two ends of a guarded connection share. Each scenario is a pair of functions, run by two
+ * processes, which do to a TLS connection what a node or a C node may do with each call.
+ */
+#ifndef DISTGUARD_PROBES_PEER_H
+#define DISTGUARD_PROBES_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "tests/probes/probe.h"
+
+/* What a node writes first; all of it must be written by one call. */
+enum { NAME_MESSAGE = 64 };
+extern const uint8_t name_message[NAME_MESSAGE];
+
+/* Occurs in all that is sent as text, and must never be seen on the wire. */
+#define MARKER "marker-that-nobody-may-read"
+
+/* Ends the process: what was seen, and what was wanted. */
+void want(const char *what, ssize_t saw, ssize_t wanted);
+void want_errno(const char *what, struct outcome outcome, int wanted);
+void want_bytes(const char *what, const void *saw, const void *wanted, size_t size);
+
+/* A connection with the name message written, or read: from then on both ends are guarded. */
+int join(int port);
+int let_in(int listener);
+
+/* Whole messages over a blocking descriptor. */
+void send_all(int fd, const void *bytes, size_t size);
+void receive_all(int fd, void *bytes, size_t size);
+void receive_all_by(const struct reader *reader, int fd, void *bytes, size_t size);
+
+/* The peer has ended the stream, orderly. */
+void want_end(int fd);
+
+typedef void client_function(int port);
+typedef void server_function(int listener);
+
+client_function calls_client, flags_client, copies_client, children_client, ending_client;
+server_function calls_server, flags_server, copies_server, children_server, ending_server;
+client_function refused_client, framed_client, flood_client, stalled_client, early_client;
+server_function refused_server, framed_server, flood_server, stalled_server, early_server;
+client_function stream_client;
+server_function stream_server;
+
+/* The word behind the scenario, "" where there is none. */
+extern const char *variant;
+
+#endif
