@@ -62,6 +62,17 @@ sub build      { $ENV{DISTGUARD_BUILD} // "$_[0]{root}/build" }
 sub library    { $_[0]->build . '/libdistguard.so' }
 sub tool       { $_[0]->build . '/distguard' }
 
+# The wire of a second network (see interface in Distguard::Lab::Host), laid when first asked for.
+sub wire {
+    my ($self, $net) = @_;
+    my $name = BRIDGE . $net;
+    if (!$self->{wires}{$net}++) {
+        $self->must(qw(ip link add), $name, qw(type bridge mcast_snooping 0));
+        $self->must(qw(ip link set), $name, 'up');
+    }
+    return $name;
+}
+
 sub temp_path {
     my ($self, $suffix) = @_;
     return sprintf '%s/lab/temp%d.%s', DIR, ++$self->{temps}, $suffix;

@@ -27,6 +27,8 @@ sub new {
         ip   => "10.77.0.$number",
         ip6  => sprintf('fd77::%x', $number),
         dir  => $lab->dir . "/$name",
+        number    => $number,
+        addresses => ["10.77.0.$number", sprintf('fd77::%x', $number)],
     }, $class;
     mkdir $self->{dir} or croak "$self->{dir}: $!";
     $self->{holder} = $self->hold;
@@ -63,11 +65,31 @@ sub plug_in {
     $self->must('sh', '-c', 'until ip -6 route get fd77::ff >/dev/null 2>&1; do sleep 0.01; done');
 }
 
+# A second interface, on another wire: interface('eth1', 78) has 10.78.0.N and fd78::N, N being the host's number. To be
+# added before the host's certificate is made (shim), which names all addresses.
+sub interface {
+    my ($self, $interface, $net) = @_;
+    my ($lab, $number) = @$self{qw(lab number)};
+    my @addresses = ("10.$net.0.$number", sprintf('fd%d::%x', $net, $number));
+    my $port = "lab${number}n$net";
+    $lab->must(qw(ip link add), $port, qw(type veth peer name), $interface, 'netns', $self->{holder}->pid);
+    $lab->must(qw(ip link set), $port, 'master', $lab->wire($net), 'up');
+    $self->must('sh', '-ec', <<"    END");
+        ip addr add $addresses[0]/24 dev $interface
+        ip addr add $addresses[1]/64 dev $interface nodad
+        ip link set $interface up
+        until ip -6 route get fd$net\::ff >/dev/null 2>&1; do sleep 0.01; done
+    END
+    push @{ $self->{addresses} }, @addresses;
+    return @addresses;
+}
+
 sub lab  { $_[0]{lab} }
 sub name { $_[0]{name} }
 sub ip   { $_[0]{ip} }
 sub ip6  { $_[0]{ip6} }
 sub dir  { $_[0]{dir} }
+sub addresses { @{ $_[0]{addresses} } }    # of all interfaces but lo
 
 # Starts a command on the host. Options: env, input, pipes as in Distguard::Lab::Process.
 sub start_process {

@@ -24,7 +24,7 @@ sub certificate_of {
     my ($self, $host) = @_;
     my $name = $host->name;
     return $self->{issued}{$name} //= $self->issue($name,
-        '--dns', $name, '--dns', "$name.lab", '--ip', $host->ip, '--ip', $host->ip6);
+        '--dns', $name, '--dns', "$name.lab", map { ('--ip', $_) } $host->addresses);
 }
 
 1;
