@@ -217,11 +217,53 @@ static void test_nobody_is_left_waiting_whoever_closes_first(void **state)
     dg_credentials_free(credentials);
 }
 
+static void receive_late(void *argument)
+{
+    char byte;
+    struct iovec vector = {.iov_base = &byte, .iov_len = 1};
+    struct end *end = argument;
+
+    end->failure =
+        dg_channel_receive(end->channel, end->fd, &vector, 1, false) < 0 && errno == EAGAIN
+            ? ""
+            : "receive failed";
+}
+
+static pthread_key_t late;
+
+/* The server's part of the handshake is left for the destructor to receive. */
+static void *shake_hands(void *argument)
+{
+    receive_late(&ends[0]);
+    receive_late(&ends[1]);
+    return pthread_setspecific(late, argument) == 0 ? argument : NULL;
+}
+
+/* Destructors of a thread's data run in no order that we could choose: ours may be the first. */
+static void test_a_thread_may_use_a_channel_to_its_very_end(void **state)
+{
+    struct dg_credentials *credentials = pki_credentials("ours", "node", "ours");
+    pthread_t thread;
+    void *result = NULL;
+
+    (void)state;
+    make_ends(credentials);
+    assert_int_equal(pthread_key_create(&late, receive_late), 0);
+    assert_int_equal(pthread_create(&thread, NULL, shake_hands, &ends[0]), 0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_ptr_equal(result, &ends[0]);
+    assert_string_equal(ends[0].failure, "");
+    assert_int_equal(pthread_key_delete(late), 0);
+    free_ends();
+    dg_credentials_free(credentials);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_threads_on_each_end_send_and_receive_at_once),
         cmocka_unit_test(test_nobody_is_left_waiting_whoever_closes_first),
+        cmocka_unit_test(test_a_thread_may_use_a_channel_to_its_very_end),
     };
 
     return cmocka_run_group_tests_name("tls/channel, threads", tests, pki_make, pki_remove);

@@ -8,9 +8,17 @@ static pthread_key_t at_thread_exit;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int key_error;
 
+/* A destructor of somebody else's that runs after this one may still receive or send: it gets new
+ * memory, and this one is called again. */
+static void free_scratch(void *memory)
+{
+    scratch = NULL;
+    free(memory);
+}
+
 static void make_key(void)
 {
-    key_error = pthread_key_create(&at_thread_exit, free);
+    key_error = pthread_key_create(&at_thread_exit, free_scratch);
 }
 
 struct dg_scratch *dg_scratch(void)
