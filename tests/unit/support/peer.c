@@ -84,13 +84,26 @@ static void take(struct peer *peer)
     }
 }
 
-static void give(struct peer *peer)
+size_t peer_give(struct peer *peer, size_t most)
 {
+    size_t given = 0;
     char bytes[4096];
     int size;
 
-    while ((size = BIO_read(SSL_get_wbio(peer->ssl), bytes, sizeof bytes)) > 0) {
+    while (given < most &&
+           (size = BIO_read(SSL_get_wbio(peer->ssl), bytes,
+                            (int)(most - given < sizeof bytes ? most - given : sizeof bytes))) >
+               0) {
         kernel_inject(1 - peer->fd, bytes, (size_t)size);
+        given += (size_t)size;
+    }
+    return given;
+}
+
+static void give(struct peer *peer)
+{
+    if (!peer->slow) {
+        (void)peer_give(peer, SIZE_MAX);
     }
 }
 

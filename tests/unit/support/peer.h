@@ -11,8 +11,9 @@ struct peer {
     int fd; /* the end it holds */
     unsigned tickets;
     unsigned key_updates; /* received, as are the tickets */
-    char text[65536];     /* received so far */
+    char text[262144];    /* received so far */
     size_t size;
+    bool slow; /* gives nothing of itself: peer_give() does */
     int alert; /* the last one received, or -1 */
 };
 
@@ -24,5 +25,7 @@ void peer_free(struct peer *peer);
 /* Takes what waits for it and answers. */
 void peer_step(struct peer *peer);
 void peer_send(struct peer *peer, const void *bytes, size_t size);
+/* Hands at most this much of its ciphertext to the kernel; returns how much. */
+size_t peer_give(struct peer *peer, size_t most);
 
 #endif
