@@ -43,7 +43,7 @@ static char *word_placement(const struct dg_bind_list *rules, enum dg_family fam
 
 static void print_owned(const char *group, const char *key, char *value)
 {
-    char name[KEY_SIZE];
+    char name[2 * KEY_SIZE]; /* a group's and a key's */
 
     (void)snprintf(name, sizeof name, "%s.%s", group, key);
     dg_print_fact(name, "%s", value);
