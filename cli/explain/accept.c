@@ -38,8 +38,6 @@ static int explain_transport(const struct dg_question *question, const char *bec
     char *place;
     int status;
 
-    if (question->role == DG_ASKED_EPMD)
-        return dg_answer_allowed("%s", because);
     if (!question->plaintext)
         return dg_answer_allowed("%s; over TLS, with a certificate of the CA", because);
     place = dg_word_place(&question->policy->mode_place);

@@ -136,7 +136,10 @@ subtest 'accept' => sub {
         . 'fd00::/16 (F:9); the connection is closed, and the program never sees it');
     refused('accept --role epmd --from 2001:db8::1', '2001:db8::1 is not within epmd.allow_from, 10.0.0.0/8 (F:8), '
         . 'fd00::/16 (F:9); the connection is closed, and the program never sees it');
-    allowed('accept --program epmd --from fd00::9', 'epmd.allow_from has fd00::/16 (F:9)');
+    allowed('accept --program epmd --from fd00::9',
+        'epmd.allow_from has fd00::/16 (F:9); over TLS, with a certificate of the CA');
+    refused('accept --program epmd --from fd00::9 --plaintext',
+        'epmd.allow_from has fd00::/16 (F:9), but it speaks plaintext, and mode is require (default)');
     allowed('accept --from 127.0.0.1', '127.0.0.1 is this very host, which allow_from does not keep out (default)');
     allowed('accept --from 127.0.0.1 --plaintext', '127.0.0.1 is this very host, and local is same-user (default), if the '
         . 'peer\'s socket belongs to the program\'s user or to root; else it is refused');

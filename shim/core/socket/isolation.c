@@ -14,10 +14,14 @@
 #include "shim/core/socket/placement.h"
 #include "shim/core/socket/relocate.h"
 
-static const char *place_text(const struct dg_place *place, char text[DG_ADDRESS_TEXT])
+enum { PLACE_TEXT = 300 };
+
+static const char *place_text(const struct dg_place *place, char text[PLACE_TEXT])
 {
-    (void)snprintf(text, DG_ADDRESS_TEXT, "%s:%u", place->file != NULL ? place->file : "(default)",
-                   place->line);
+    if (place->file == NULL) {
+        return "default";
+    }
+    (void)snprintf(text, PLACE_TEXT, "%s:%u", place->file, place->line);
     return text;
 }
 
@@ -61,7 +65,7 @@ enum dg_bind_verdict dg_judge_bind(const struct dg_bind_list *rules, const struc
                                    bool v6only, struct dg_host *to, struct dg_error *error)
 {
     char host[DG_NETWORK_TEXT];
-    char place[DG_ADDRESS_TEXT];
+    char place[PLACE_TEXT];
 
     if (dg_host_is_wildcard(asked)) {
         return judge_wildcard(rules, asked->family, v6only, to, error);
@@ -143,7 +147,7 @@ int dg_isolate_listener(uint16_t port, struct dg_error *error)
 static bool allowed(const struct dg_network_list *list, const struct sockaddr_storage *peer,
                     const char *what, struct dg_error *error)
 {
-    char place[DG_ADDRESS_TEXT];
+    char place[PLACE_TEXT];
     struct dg_host host;
     bool open = false;
 
@@ -151,7 +155,8 @@ static bool allowed(const struct dg_network_list *list, const struct sockaddr_st
         (void)dg_fail(error, "peer is of an unknown address family");
         return false;
     }
-    if (dg_policy_allows(list, &host, &open) != NULL || open) {
+    /* This very host is `local`'s to speak of, by whichever of its addresses it comes. */
+    if (dg_policy_allows(list, &host, &open) != NULL || open || dg_place_is_own(&host)) {
         return true;
     }
     (void)dg_fail(error, "not in %s (%s)", what, place_text(&list->place, place));
@@ -160,7 +165,7 @@ static bool allowed(const struct dg_network_list *list, const struct sockaddr_st
 
 bool dg_may_listen(struct dg_error *error)
 {
-    char place[DG_ADDRESS_TEXT];
+    char place[PLACE_TEXT];
 
     if (dg_core.policy->distribution.enabled) {
         return true;

@@ -32,14 +32,19 @@ static bool is_link_local(const struct dg_host *host)
            (host->bytes[1] & 0xc0) == 0x80;
 }
 
+/* Adds a word to what there is, once. */
 static void note(struct search *search, const char *word)
 {
     size_t used = strlen(search->seen);
-    const char *found = strstr(search->seen, word);
     size_t size = strlen(word);
 
-    if (found != NULL && (found[size] == '\0' || found[size] == ',')) {
-        return;
+    for (const char *at = search->seen; *at != '\0';) {
+        size_t length = strcspn(at, ",");
+
+        if (length == size && memcmp(at, word, size) == 0) {
+            return;
+        }
+        at += length + strspn(at + length, ", ");
     }
     (void)snprintf(search->seen + used, sizeof search->seen - used, "%s%s", used > 0 ? ", " : "",
                    word);
@@ -122,8 +127,9 @@ static bool look(struct search *search)
 static enum dg_placement failed(const struct dg_bind_rule *rule, struct dg_error *error,
                                 const char *what, const char *seen)
 {
-    (void)dg_fail(error, "%s:%u: %s%s%s", rule->place.file != NULL ? rule->place.file : "(default)",
-                  rule->place.line, what, seen[0] != '\0' ? "; it has: " : "", seen);
+    /* Only rules of a file can fail: the default, loopback, is everywhere. */
+    (void)dg_fail(error, "%s:%u: %s%s%s", rule->place.file, rule->place.line, what,
+                  seen[0] != '\0' ? "; it has: " : "", seen);
     return DG_PLACEMENT_FAILED;
 }
 
@@ -214,7 +220,8 @@ enum dg_placement dg_place_listener(const struct dg_bind_list *rules, enum dg_fa
     return DG_PLACEMENT_OTHER_FAMILY;
 }
 
-static bool interface_has(const struct dg_bind_rule *rule, const struct dg_host *host)
+/* Whether the host has this address, on the named interface or (NULL) on any. */
+static bool has_address(const char *interface, const struct dg_host *host)
 {
     struct ifaddrs *addresses;
     bool has = false;
@@ -225,11 +232,16 @@ static bool interface_has(const struct dg_bind_rule *rule, const struct dg_host 
     for (const struct ifaddrs *at = addresses; at != NULL && !has; at = at->ifa_next) {
         struct dg_host own;
 
-        has = at->ifa_addr != NULL && strcmp(at->ifa_name, rule->interface) == 0 &&
+        has = at->ifa_addr != NULL && (interface == NULL || strcmp(at->ifa_name, interface) == 0) &&
               dg_address_host_of(at->ifa_addr, &own) && dg_host_equal(&own, host);
     }
     freeifaddrs(addresses);
     return has;
+}
+
+bool dg_place_is_own(const struct dg_host *host)
+{
+    return has_address(NULL, host);
 }
 
 bool dg_place_permits(const struct dg_bind_list *rules, const struct dg_host *host)
@@ -242,7 +254,7 @@ bool dg_place_permits(const struct dg_bind_list *rules, const struct dg_host *ho
 
         if (rule->kind == DG_BIND_ANY ||
             (rule->kind == DG_BIND_NETWORK && dg_network_contains(&rule->network, host)) ||
-            (rule->kind == DG_BIND_INTERFACE && interface_has(rule, host))) {
+            (rule->kind == DG_BIND_INTERFACE && has_address(rule->interface, host))) {
             return true;
         }
     }

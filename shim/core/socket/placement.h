@@ -24,6 +24,9 @@ enum dg_placement dg_place_listener(const struct dg_bind_list *rules, enum dg_fa
                                     struct dg_host *host, const struct dg_bind_rule **rule,
                                     struct dg_error *error);
 
+/* Whether this is one of the host's own addresses. */
+bool dg_place_is_own(const struct dg_host *host);
+
 /* Whether `rules` let a program bind this explicit address: it is within what they designate, or
  * loopback, which is narrower than all of them. */
 bool dg_place_permits(const struct dg_bind_list *rules, const struct dg_host *host);
