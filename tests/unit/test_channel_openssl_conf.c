@@ -102,7 +102,7 @@ static bool hostile_here(void)
 
 static bool refuses_all(void)
 {
-    meet(SERVER, NULL, NULL);
+    meet(SERVER, "", NULL);
     if (!is_refused(SERVER)) {
         return false;
     }

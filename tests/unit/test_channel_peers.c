@@ -125,7 +125,7 @@ static void test_a_refused_clients_early_words_are_not_delivered(void **state)
 static void test_a_client_without_certificate_is_refused_and_told(void **state)
 {
     (void)state;
-    meet(SERVER, NULL, NULL);
+    meet(SERVER, "", NULL);
     talk(SERVER);
     assert_failed(&ends, SERVER, ECONNRESET, "peer has shown no certificate");
     assert_int_equal(peer->alert, SSL_AD_CERTIFICATE_REQUIRED);

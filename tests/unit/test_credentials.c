@@ -110,11 +110,12 @@ static void test_a_trust_anchor_that_others_can_write_is_refused(void **state)
 
 static void test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(void **state)
 {
+    static char passphrase[] = "secret";
     static const struct pki_special special = {.name = "secret",
                                                .from = -60,
                                                .until = 3600,
                                                .usages = "serverAuth,clientAuth",
-                                               .passphrase = "secret"};
+                                               .passphrase = passphrase};
     struct dg_tls_policy policy;
 
     (void)state;

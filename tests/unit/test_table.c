@@ -202,7 +202,7 @@ static atomic_int marks, found;
 
 static void *storm(void *argument)
 {
-    int own = STORM + (int)(intptr_t)argument * NUMBERS;
+    int own = *(const int *)argument;
     struct random random = {.state = (uint64_t)own};
 
     for (int round = 0; round < ROUNDS; round++) {
@@ -229,8 +229,11 @@ static void *storm(void *argument)
 
 static void start_storm(pthread_t threads[THREADS])
 {
-    for (intptr_t i = 0; i < THREADS; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, storm, (void *)i), 0);
+    static int own[THREADS]; /* the first of each thread's numbers */
+
+    for (int i = 0; i < THREADS; i++) {
+        own[i] = STORM + i * NUMBERS;
+        assert_int_equal(pthread_create(&threads[i], NULL, storm, &own[i]), 0);
     }
 }
 

@@ -203,8 +203,9 @@ ssize_t receive_bytes(struct ends *ends, int fd, void *bytes, size_t size)
 
 ssize_t send_bytes(struct ends *ends, int fd, const void *bytes, size_t size)
 {
-    struct iovec vector = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size};
+    struct iovec vector = {.iov_len = size};
 
+    memcpy(&vector.iov_base, &bytes, sizeof bytes); /* sending changes nothing there */
     return checked_send(ends, fd, &vector, 1);
 }
 

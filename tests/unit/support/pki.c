@@ -11,7 +11,7 @@
 
 #include "cli/tls/issuer.h"
 
-enum { PATH_SIZE = 512, PATHS = 4 };
+enum { PATH_SIZE = 512, NAME_SIZE = 128, PATHS = 4 };
 
 static char folder[PATH_SIZE / 2];
 
@@ -151,7 +151,7 @@ struct dg_credentials *pki_credentials(const char *authority, const char *name, 
 
 static void read_authority(const char *authority, X509 **certificate, EVP_PKEY **key)
 {
-    char name[PATH_SIZE];
+    char name[NAME_SIZE];
     FILE *file;
 
     (void)snprintf(name, sizeof name, "%s/ca.pem", authority);
@@ -196,7 +196,7 @@ static void write_pair(const char *authority, const struct pki_special *special,
                        EVP_PKEY *key)
 {
     const EVP_CIPHER *cipher = special->passphrase != NULL ? EVP_aes_128_cbc() : NULL;
-    char name[PATH_SIZE];
+    char name[NAME_SIZE];
     FILE *file;
 
     (void)snprintf(name, sizeof name, "%s/%s.pem", authority, special->name);
@@ -206,8 +206,7 @@ static void write_pair(const char *authority, const struct pki_special *special,
     (void)snprintf(name, sizeof name, "%s/%s.key", authority, special->name);
     file = open_file(name, "w");
     (void)fchmod(fileno(file), 0600);
-    need(PEM_write_PKCS8PrivateKey(file, key, cipher, NULL, 0, NULL,
-                                   (char *)(uintptr_t)special->passphrase) == 1,
+    need(PEM_write_PKCS8PrivateKey(file, key, cipher, NULL, 0, NULL, special->passphrase) == 1,
          name);
     (void)fclose(file);
 }

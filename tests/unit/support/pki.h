@@ -35,7 +35,7 @@ struct pki_special {
     long from; /* seconds from now */
     long until;
     const char *usages; /* extendedKeyUsage, in OpenSSL's words; NULL: none */
-    const char *passphrase;
+    char *passphrase;
     bool weak; /* a key that nobody should accept any more: RSA with 1024 bits */
 };
 
