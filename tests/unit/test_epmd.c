@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,6 +99,124 @@ static void test_a_request_is_known_by_its_third_byte(void **state)
     assert_int_equal(dg_epmd_request((const uint8_t *)"\0\5znode", 7), DG_EPMD_PORT_PLEASE2_REQ);
 }
 
+static enum dg_epmd_remote parse_remote(const uint8_t *bytes, size_t size)
+{
+    uint8_t *copy = exactly(bytes, size);
+    enum dg_epmd_remote parsed = dg_epmd_parse_remote_request(copy, size);
+
+    free(copy);
+    return parsed;
+}
+
+static void assert_remote(const void *bytes, size_t size, enum dg_epmd_remote wanted)
+{
+    enum dg_epmd_remote parsed = parse_remote(bytes, size);
+
+    if (parsed != wanted) {
+        fail_msg("%zu bytes: %d, wanted %d", size, parsed, wanted);
+    }
+}
+
+/* MORE for each beginning, `whole` for all of it, OTHER with anything behind it. */
+static void assert_remote_request(const uint8_t *message, size_t size, enum dg_epmd_remote whole)
+{
+    uint8_t *longer = malloc(size + 1);
+
+    assert_non_null(longer);
+    memcpy(longer, message, size);
+    longer[size] = 0;
+    for (size_t part = 0; part < size; part++) {
+        assert_remote(message, part, DG_EPMD_REMOTE_MORE);
+    }
+    assert_remote(message, size, whole);
+    assert_remote(longer, size + 1, DG_EPMD_REMOTE_OTHER);
+    free(longer);
+}
+
+static void test_what_other_hosts_may_ask_is_known_when_it_is_whole(void **state)
+{
+    (void)state;
+    assert_remote_request((const uint8_t *)"\0\1n", 3, DG_EPMD_REMOTE_NAMES);
+    assert_remote_request((const uint8_t *)"\0\5znode", 7, DG_EPMD_REMOTE_PORT_PLEASE);
+    /* What the name is, epmd judges: none, or with the NUL that C nodes once sent. */
+    assert_remote_request((const uint8_t *)"\0\1z", 3, DG_EPMD_REMOTE_PORT_PLEASE);
+    assert_remote_request((const uint8_t *)"\0\3za\0", 5, DG_EPMD_REMOTE_PORT_PLEASE);
+}
+
+static void test_the_longest_name_may_be_asked_for(void **state)
+{
+    uint8_t request[DG_EPMD_REMOTE_REQUEST_MAX + 1];
+    size_t length = 1 + DG_EPMD_NAME_MAX;
+
+    (void)state;
+    memset(request, 'n', sizeof request);
+    request[0] = (uint8_t)(length >> 8);
+    request[1] = (uint8_t)length;
+    request[2] = DG_EPMD_PORT_PLEASE2_REQ;
+    assert_remote_request(request, DG_EPMD_REMOTE_REQUEST_MAX, DG_EPMD_REMOTE_PORT_PLEASE);
+
+    /* One more is too many, and that is known by its length alone. */
+    request[0] = (uint8_t)((length + 1) >> 8);
+    request[1] = (uint8_t)(length + 1);
+    assert_remote(request, 2, DG_EPMD_REMOTE_OTHER);
+    assert_remote(request, sizeof request, DG_EPMD_REMOTE_OTHER);
+}
+
+static void test_other_hosts_may_ask_nothing_else(void **state)
+{
+    (void)state;
+    for (unsigned kind = 0; kind <= UINT8_MAX; kind++) {
+        const uint8_t alone[] = {0, 1, (uint8_t)kind};
+        const uint8_t named[] = {0, 2, (uint8_t)kind, 'a'};
+
+        if (kind != DG_EPMD_NAMES_REQ && kind != DG_EPMD_PORT_PLEASE2_REQ) {
+            assert_remote(alone, sizeof alone, DG_EPMD_REMOTE_OTHER);
+        }
+        if (kind != DG_EPMD_PORT_PLEASE2_REQ) {
+            /* Known by its first byte, NAMES_REQ by its length. */
+            assert_remote(named, 3, DG_EPMD_REMOTE_OTHER);
+            assert_remote(named, sizeof named, DG_EPMD_REMOTE_OTHER);
+        }
+    }
+    assert_remote(alive2_req, sizeof alive2_req, DG_EPMD_REMOTE_OTHER);
+    assert_remote("\0\0", 2, DG_EPMD_REMOTE_OTHER);      /* no request at all */
+    assert_remote("\xff\xffz", 3, DG_EPMD_REMOTE_OTHER); /* longer than any name */
+    assert_remote("\0\1n\0\1n", 6, DG_EPMD_REMOTE_OTHER);
+    assert_remote("\0\2za\0\1k", 7, DG_EPMD_REMOTE_OTHER);
+}
+
+/* Two requests are never taken for one, however they are cut, and nothing turns into another thing
+ * with the bytes that follow, but for what was not yet whole. */
+static void test_random_remote_requests_are_decided_once(void **state)
+{
+    struct random random = {.state = 2};
+
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        uint8_t bytes[24];
+        enum dg_epmd_remote before = DG_EPMD_REMOTE_MORE;
+
+        for (size_t at = 0; at < sizeof bytes; at++) {
+            bytes[at] = (uint8_t)random_next(&random);
+        }
+        bytes[0] = random_below(&random, 8) == 0 ? bytes[0] : 0;
+        bytes[1] = (uint8_t)random_below(&random, sizeof bytes);
+        bytes[2] = random_below(&random, 2) == 0 ? 'z' : bytes[2];
+        for (size_t size = 0; size <= sizeof bytes; size++) {
+            enum dg_epmd_remote parsed = parse_remote(bytes, size);
+            bool whole = parsed == DG_EPMD_REMOTE_PORT_PLEASE || parsed == DG_EPMD_REMOTE_NAMES;
+
+            if (whole && size != (size_t)(2 + bytes[0] * 256 + bytes[1])) {
+                fail_msg("whole after %zu bytes, its length is %d %d", size, bytes[0], bytes[1]);
+            }
+            if (before != DG_EPMD_REMOTE_MORE && parsed != DG_EPMD_REMOTE_OTHER) {
+                fail_msg("%d after %zu bytes, and %d before", parsed, size, before);
+            }
+            before = parsed;
+        }
+    }
+}
+
 static void test_random_bytes_are_read_within_their_bounds(void **state)
 {
     struct random random = {.state = 1};
@@ -115,6 +234,7 @@ static void test_random_bytes_are_read_within_their_bounds(void **state)
         bytes[2] = random_below(&random, 2) == 0 ? 'x' : bytes[2];
         (void)parse(dg_epmd_parse_alive2_req, bytes, size, &port);
         (void)parse(dg_epmd_parse_port2_resp, bytes, size, &port);
+        (void)parse_remote(bytes, size);
     }
 }
 
@@ -126,6 +246,10 @@ int main(void)
         cmocka_unit_test(test_other_requests_are_no_alive2_req),
         cmocka_unit_test(test_refusals_are_no_port2_resp),
         cmocka_unit_test(test_a_request_is_known_by_its_third_byte),
+        cmocka_unit_test(test_what_other_hosts_may_ask_is_known_when_it_is_whole),
+        cmocka_unit_test(test_the_longest_name_may_be_asked_for),
+        cmocka_unit_test(test_other_hosts_may_ask_nothing_else),
+        cmocka_unit_test(test_random_remote_requests_are_decided_once),
         cmocka_unit_test(test_random_bytes_are_read_within_their_bounds),
     };
 

@@ -146,10 +146,12 @@ static void test_defaults(void **state)
     assert_int_equal(policy->local, DG_LOCAL_SAME_USER);
     assert_int_equal(policy->distribution.ports.count, 0);
     assert_int_equal(policy->epmd.port, 0);
+    assert_int_equal(policy->epmd.remote_requests, DG_REMOTE_PORT_PLEASE | DG_REMOTE_NAMES);
     assert_string_equal(policy->tls.certificate, "/etc/distguard/node.pem");
     assert_string_equal(policy->tls.private_key, "/etc/distguard/node.key");
     assert_string_equal(policy->tls.ca, "/etc/distguard/ca.pem");
     assert_true(policy->tls.handshake_timeout == 5.0);
+    assert_int_equal(policy->tls.max_handshakes, 64);
     assert_int_equal(policy->log.target, DG_LOG_TO_SYSLOG);
     assert_null(policy->log.file);
     assert_int_equal(policy->log.level, DG_LOG_INFO);
@@ -164,8 +166,10 @@ static void test_every_key(void **state)
 {
     struct dg_policy *policy = load_text(
         HEAD "mode = \"off\"; local = \"deny\"; programs = [ \"epmd\" ];\ndistribution: { ports = "
-             "( \"9100-9110\", 4370, \"1\" ); }; epmd: { port = 4400; };\ntls: { certificate = "
-             "\"/c\"; private_key = \"/k\"; ca = \"/a\";\nhandshake_timeout = 0.5; };\nlog: { "
+             "( \"9100-9110\", 4370, \"1\" ); }; epmd: { port = 4400; remote_requests = [ "
+             "\"names\" ]; };\ntls: { certificate = "
+             "\"/c\"; private_key = \"/k\"; ca = \"/a\";\nhandshake_timeout = 0.5; max_handshakes "
+             "= 7; };\nlog: { "
              "target = \"/var/log/d\"; level = \"debug\"; };" TAIL);
 
     (void)state;
@@ -180,10 +184,12 @@ static void test_every_key(void **state)
     assert_int_equal(policy->distribution.ports.ranges[1].last, 4370);
     assert_int_equal(policy->distribution.ports.ranges[2].last, 1);
     assert_int_equal(policy->epmd.port, 4400);
+    assert_int_equal(policy->epmd.remote_requests, DG_REMOTE_NAMES);
     assert_string_equal(policy->tls.certificate, "/c");
     assert_string_equal(policy->tls.private_key, "/k");
     assert_string_equal(policy->tls.ca, "/a");
     assert_true(policy->tls.handshake_timeout == 0.5);
+    assert_int_equal(policy->tls.max_handshakes, 7);
     assert_int_equal(policy->log.target, DG_LOG_TO_FILE);
     assert_string_equal(policy->log.file, "/var/log/d");
     assert_int_equal(policy->log.level, DG_LOG_DEBUG);
@@ -231,6 +237,34 @@ static void test_the_reference_file(void **state)
     policy = load("shim.conf", "development");
     assert_int_equal(policy->mode, DG_MODE_OFF);
     dg_policy_free(policy);
+}
+
+static void test_remote_requests(void **state)
+{
+    static const struct {
+        const char *value;
+        unsigned wanted;
+    } cases[] = {
+        {"[ ]", 0},
+        {"( )", 0},
+        {"[ \"port_please\" ]", DG_REMOTE_PORT_PLEASE},
+        {"[ \"names\", \"names\" ]", DG_REMOTE_NAMES},
+        {"( \"names\", \"port_please\" )", DG_REMOTE_PORT_PLEASE | DG_REMOTE_NAMES},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[PATH_SIZE];
+        struct dg_policy *policy;
+
+        (void)snprintf(text, sizeof text, HEAD "epmd: { remote_requests = %s; };" TAIL,
+                       cases[i].value);
+        policy = load_text(text);
+        if (policy->epmd.remote_requests != cases[i].wanted)
+            fail_msg("%s: got %#x, wanted %#x", cases[i].value, policy->epmd.remote_requests,
+                     cases[i].wanted);
+        dg_policy_free(policy);
+    }
 }
 
 static int make_comma_locale(char *path, size_t size)
@@ -318,6 +352,18 @@ static void test_wrong_values(void **state)
          "a PEM file"},
         {HEAD "tls: {\n\nca = 1.5; };" TAIL,
          "5: profiles.p.tls.ca: wrong type: a fraction; allowed: the absolute path of a PEM file"},
+        {HEAD "epmd: { remote_requests = \"names\"; };" TAIL,
+         "3: profiles.p.epmd.remote_requests: wrong type: text; allowed: \"port_please\", "
+         "\"names\""},
+        {HEAD "epmd: { remote_requests = [\n\"names\",\n\"kill\" ]; };" TAIL,
+         "5: profiles.p.epmd.remote_requests: unknown word \"kill\"; allowed: \"port_please\", "
+         "\"names\""},
+        {HEAD "epmd: { remote_requests = [ \"port-please\" ]; };" TAIL,
+         "3: profiles.p.epmd.remote_requests: unknown word \"port-please\" (did you mean "
+         "\"port_please\"?); allowed: \"port_please\", \"names\""},
+        {HEAD "epmd: { remote_requests = ( 1 ); };" TAIL,
+         "3: profiles.p.epmd.remote_requests: wrong type: a whole number; allowed: "
+         "\"port_please\", \"names\""},
         {HEAD "log: { target = \"journal\"; };" TAIL,
          "3: profiles.p.log.target: unknown target \"journal\"; allowed: \"syslog\", \"stderr\", "
          "or the absolute path of a file"},
@@ -336,6 +382,9 @@ static void test_wrong_values(void **state)
 #define TIMEOUT(value) HEAD "tls: { handshake_timeout = " value "; };" TAIL
 #define TIMEOUT_REFUSED(what)                                                                      \
     "3: profiles.p.tls.handshake_timeout: " what "; allowed: seconds, above 0 and up to 60"
+#define HANDSHAKES(value) HEAD "tls: { max_handshakes = " value "; };" TAIL
+#define HANDSHAKES_REFUSED(what)                                                                   \
+    "3: profiles.p.tls.max_handshakes: " what "; allowed: a whole number from 1 to 1000"
 #define EPMD_PORT(value) HEAD "epmd: { port = " value "; };" TAIL
 #define EPMD_PORT_REFUSED(what)                                                                    \
     "3: profiles.p.epmd.port: " what "; allowed: a whole number from 1 to 65535"
@@ -348,6 +397,12 @@ static void test_wrong_numbers(void **state)
         {TIMEOUT("60.5"), TIMEOUT_REFUSED("60.5 is not allowed")},
         {TIMEOUT("1e400"), TIMEOUT_REFUSED("inf is not allowed")},
         {TIMEOUT("\"5\""), TIMEOUT_REFUSED("wrong type: text")},
+        {HANDSHAKES("0"), HANDSHAKES_REFUSED("0 is not allowed")},
+        {HANDSHAKES("1001"), HANDSHAKES_REFUSED("1001 is not allowed")},
+        {HANDSHAKES("-1"), HANDSHAKES_REFUSED("-1 is not allowed")},
+        {HANDSHAKES("4294967297L"), HANDSHAKES_REFUSED("4294967297 is not allowed")},
+        {HANDSHAKES("64.0"), HANDSHAKES_REFUSED("wrong type: a fraction")},
+        {HANDSHAKES("\"64\""), HANDSHAKES_REFUSED("wrong type: text")},
         {EPMD_PORT("0"), EPMD_PORT_REFUSED("0 is not allowed")},
         {EPMD_PORT("65536"), EPMD_PORT_REFUSED("65536 is not allowed")},
         {EPMD_PORT("-1"), EPMD_PORT_REFUSED("-1 is not allowed")},
@@ -397,7 +452,7 @@ static void test_wrong_ports(void **state)
 }
 
 #define PROFILE_KEYS "inherit, mode, local, programs, distribution, epmd, tls, log"
-#define TLS_KEYS "certificate, private_key, ca, handshake_timeout"
+#define TLS_KEYS "certificate, private_key, ca, handshake_timeout, max_handshakes"
 
 static void test_unknown_keys(void **state)
 {
@@ -426,7 +481,7 @@ static void test_unknown_keys(void **state)
          "enabled, bind, connect_from, allow_from, allow_to, ports"},
         {HEAD "epmd: { enabled = false; };" TAIL,
          "3: profiles.p.epmd.enabled: unknown key (did you mean distribution.enabled?); allowed "
-         "here: bind, allow_from, allow_to, port"},
+         "here: bind, allow_from, allow_to, port, remote_requests"},
         {HEAD "tls = \"/c\";" TAIL,
          "3: profiles.p.tls: not a group; write tls: { … } with any of: " TLS_KEYS},
         {HEAD "log = [ 1 ];" TAIL,
@@ -829,6 +884,7 @@ int main(void)
         IN_FOLDER(test_every_key),
         IN_FOLDER(test_forms),
         IN_FOLDER(test_the_reference_file),
+        IN_FOLDER(test_remote_requests),
         IN_FOLDER(test_comma_decimal_locale),
         IN_FOLDER(test_wrong_values),
         IN_FOLDER(test_wrong_numbers),
