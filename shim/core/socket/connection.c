@@ -192,7 +192,7 @@ static void audit_unfinished(const struct dg_socket *socket)
 /* What is to be done before the last descriptor of a socket is closed. */
 static void last_of(struct dg_socket *socket, int fd)
 {
-    switch (socket->role) {
+    switch ((enum dg_role)socket->role) {
     case DG_ROLE_GUARDED: {
         enum dg_channel_state before = dg_channel_get_state(socket->channel);
 
