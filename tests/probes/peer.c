@@ -61,7 +61,7 @@ void want_bytes(const char *what, const void *saw, const void *wanted, size_t si
     }
 }
 
-int join(int port)
+int join_by(int port, const struct writer *writer)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)port),
@@ -69,8 +69,13 @@ int join(int port)
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     want("connect", connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    send_all(fd, name_message, NAME_MESSAGE);
+    want(writer->name, writer->call(fd, name_message, NAME_MESSAGE), NAME_MESSAGE);
     return fd;
+}
+
+int join(int port)
+{
+    return join_by(port, &writers[0]);
 }
 
 int let_in(int listener)

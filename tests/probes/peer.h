@@ -26,6 +26,7 @@ void want_bytes(const char *what, const void *saw, const void *wanted, size_t si
 
 /* A connection with the name message written, or read: from then on both ends are guarded. */
 int join(int port);
+int join_by(int port, const struct writer *writer);
 int let_in(int listener);
 
 /* Whole messages over a blocking descriptor. */

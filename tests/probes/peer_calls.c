@@ -38,9 +38,12 @@ static void exchange(int fd, const struct writer *writer, const struct reader *r
 void calls_client(int port)
 {
     for (size_t i = 0; i < writer_count * reader_count; i++) {
-        int fd = join(port);
+        const struct writer *writer = &writers[i % writer_count];
+        /* A handshake does not come from a file. */
+        bool from_file = strcmp(writer->name, "sendfile") == 0;
+        int fd = from_file ? join(port) : join_by(port, writer);
 
-        exchange(fd, &writers[i % writer_count], &readers[i / writer_count], true);
+        exchange(fd, writer, &readers[i / writer_count], true);
         want_end(fd);
         (void)close(fd);
     }

@@ -18,7 +18,7 @@ use constant MARKER   => 'marker-that-nobody-may-read';
 
 my $peer = probe_program('peer', qw(
     peer.c peer_calls.c peer_stream.c peer_readiness.c report.c kinds.c calls.c fortified.c));
-my $conf = policy(programs => ['peer'], ports => '1-65535', handshake_timeout => '20.0');
+my $conf = policy(programs => ['peer'], ports => '1-65535', handshake_timeout => '3.0');
 my $relay = "$FindBin::Bin/../probes/relay";
 my $seed  = $ENV{PROBE_SEED} // int rand 1 << 30;
 note "PROBE_SEED=$seed";
