@@ -21,7 +21,7 @@ void dg_hook_duplicated(int fd, int copy);
 int dg_hook_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
                    struct timeval *timeout);
 
-/* data.c: what passes through them */
+/* receive.c, send.c, options.c: what passes through them */
 bool dg_hook_receive(int fd, struct msghdr *message, int flags, ssize_t *result);
 bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *result);
 bool dg_hook_sendfile(int fd, int from, off_t *offset, size_t count, ssize_t *result);

@@ -1,0 +1,64 @@
+#include "shim/core/socket/attempt.h"
+
+#include <errno.h>
+
+#include "shim/core/socket/roles.h"
+
+enum dg_attempt dg_attempt_failed(ssize_t *result, int error)
+{
+    errno = error;
+    *result = -1;
+    return DG_ATTEMPT_DONE;
+}
+
+enum dg_attempt dg_attempt_of_channel(ssize_t value, ssize_t *result)
+{
+    *result = value;
+    return value < 0 && errno == EAGAIN ? DG_ATTEMPT_WAIT : DG_ATTEMPT_DONE;
+}
+
+bool dg_leads_nowhere(const struct iovec *vector, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (vector[i].iov_base == NULL && vector[i].iov_len > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, ssize_t *result,
+                                        bool *decided)
+{
+    *decided = true;
+    switch (dg_decide_distribution(socket, fd)) {
+    case DG_DECIDE_GUARDED:
+        *decided = false;
+        return DG_ATTEMPT_WAIT;
+    case DG_DECIDE_WAIT:
+        dg_table_unlock(socket);
+        (void)dg_attempt_failed(result, EAGAIN);
+        return DG_ATTEMPT_UNDECIDED;
+    case DG_DECIDE_PASS:
+        dg_table_forget(fd, socket);
+        return DG_ATTEMPT_PASS;
+    case DG_DECIDE_WATCH:
+        dg_table_unlock(socket);
+        return DG_ATTEMPT_PASS;
+    case DG_DECIDE_REFUSED:
+    default:
+        dg_table_unlock(socket);
+        return dg_attempt_failed(result, ECONNRESET);
+    }
+}
+
+bool dg_is_guarded(int fd)
+{
+    struct dg_socket *socket = dg_table_lock(fd);
+    bool guarded = socket != NULL && socket->role == DG_ROLE_GUARDED;
+
+    if (socket != NULL) {
+        dg_table_unlock(socket);
+    }
+    return guarded;
+}

@@ -1,0 +1,31 @@
+/* One attempt at a call on a socket, as receiving and sending have in common. */
+#ifndef DISTGUARD_SOCKET_ATTEMPT_H
+#define DISTGUARD_SOCKET_ATTEMPT_H
+
+#include "shim/core/socket/table.h"
+
+/* What is to be done after one attempt at a call. */
+enum dg_attempt {
+    DG_ATTEMPT_PASS,      /* the real call */
+    DG_ATTEMPT_DONE,      /* *result is the answer */
+    DG_ATTEMPT_WAIT,      /* again, when the descriptor is ready; *result is -1, errno EAGAIN */
+    DG_ATTEMPT_UNDECIDED, /* the same, and it is not known yet whether the socket will be guarded */
+};
+
+/* The caller's answer is -1 with this errno. */
+enum dg_attempt dg_attempt_failed(ssize_t *result, int error);
+
+/* What a channel's answer means for the caller. */
+enum dg_attempt dg_attempt_of_channel(ssize_t value, ssize_t *result);
+
+/* Where the kernel would say EFAULT, we must not fall. Other wrong addresses are not found out. */
+bool dg_leads_nowhere(const struct iovec *vector, size_t count);
+
+/* Decides what a connection to our distribution listener is. *decided: it has an answer, and the
+ * socket is unlocked; else it has a channel now. */
+enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, ssize_t *result,
+                                        bool *decided);
+
+bool dg_is_guarded(int fd);
+
+#endif
