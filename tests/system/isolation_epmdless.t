@@ -11,7 +11,7 @@ use Test::More;
 
 use constant {
     EPMD_PORT => 4369, ONE_PORT => 9500, A_PORT => 9501, B_PORT => 9502, APPLICATION_PORT => 7777,
-    FLAGS => 1 << 24,    # DFLAG_HANDSHAKE_23, without which no node of today is spoken to
+    FLAGS => 1 << 26,    # DFLAG_MANDATORY_25_DIGEST, which every node since OTP 25 sends
 };
 
 my $lab = Distguard::Lab->new;

@@ -93,7 +93,7 @@ cmp_ok($crowded, '<', SLOWER * $quiet + 1000 * GRACE,
     sprintf 'the allowed peer connects in %.1f ms, %.1f without the crowd', $crowded, $quiet);
 ok(settles($fds), 'no descriptor is left behind');
 
-my $name_message = pack('n/a*', 'N' . pack('Q> N n/a*', 1 << 24, 1, 'evil@stranger'));
+my $name_message = pack('n/a*', 'N' . pack('Q> N n/a*', 1 << 26, 1, 'evil@stranger'));
 my @talking = crowd($port, $name_message);
 cmp_ok(median(), '>', 0, 'the node goes on accepting while strangers send name messages');
 ($visits, $bytes) = leave(@talking);
