@@ -187,13 +187,25 @@ bool dg_may_accept(const struct sockaddr_storage *peer, struct dg_error *error)
                                            "distribution.allow_from", error);
 }
 
-static bool is_bound(int fd)
+/* Whether the program has bound the socket itself, and where. */
+static bool is_bound(int fd, struct dg_host *host)
 {
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
 
     return getsockname(fd, (struct sockaddr *)&address, &size) == 0 &&
-           dg_address_port(&address) != 0;
+           dg_address_port(&address) != 0 && dg_address_host(&address, host);
+}
+
+static void fail_source(const struct dg_host *source, const char *remedy, struct dg_error *error)
+{
+    const struct dg_bind_list *rules = &dg_core.policy->distribution.connect_from;
+    char host[DG_NETWORK_TEXT];
+    char place[PLACE_TEXT];
+
+    dg_host_print(source, host);
+    (void)dg_fail(error, "its source address %s is not one of distribution.connect_from (%s); %s",
+                  host, place_text(&rules->rules[0].place, place), remedy);
 }
 
 /* The port is chosen by connect, which knows the destination, so that many connections can share
@@ -211,24 +223,44 @@ static int bind_source(int fd, const struct dg_host *source)
     return size == 0 ? -1 : dg_core.real.bind(fd, (struct sockaddr *)&address, size);
 }
 
+/* A source that the release has chosen (inet_dist_connect_options) is kept where the policy permits
+ * it; where it has chosen a port alone, that port is used at the right address. */
+static int use_source(int fd, const struct dg_host *source, struct dg_error *error)
+{
+    struct dg_host chosen;
+    int failure;
+
+    if (!is_bound(fd, &chosen)) {
+        if (bind_source(fd, source) == 0) {
+            return 0;
+        }
+        failure = errno;
+        (void)dg_fail(error, "the source address cannot be set: %s", strerror(failure));
+        return failure;
+    }
+    if (dg_host_is_wildcard(&chosen)) {
+        return dg_relocate_source(fd, source, error) == 0 ? 0 : EADDRNOTAVAIL;
+    }
+    if (dg_place_permits(&dg_core.policy->distribution.connect_from, &chosen)) {
+        return 0;
+    }
+    fail_source(&chosen, "the release chose it (inet_dist_connect_options): change one of the two",
+                error);
+    return EADDRNOTAVAIL;
+}
+
 static int set_source(int fd, const struct dg_host *destination, struct dg_error *error)
 {
     const struct dg_bind_rule *rule;
     struct dg_host source;
 
-    if (dg_host_is_loopback(destination) || is_bound(fd)) {
+    if (dg_host_is_loopback(destination)) {
         return 0;
     }
     switch (dg_place_listener(&dg_core.policy->distribution.connect_from, destination->family,
                               &source, &rule, error)) {
     case DG_PLACEMENT_FOUND:
-        if (bind_source(fd, &source) != 0) {
-            int failure = errno;
-
-            (void)dg_fail(error, "the source address cannot be set: %s", strerror(failure));
-            return failure;
-        }
-        return 0;
+        return use_source(fd, &source, error);
     case DG_PLACEMENT_ANY:
         return 0;
     case DG_PLACEMENT_OTHER_FAMILY:
@@ -239,6 +271,29 @@ static int set_source(int fd, const struct dg_host *destination, struct dg_error
     default:
         return EADDRNOTAVAIL;
     }
+}
+
+bool dg_is_source_right(int fd, const struct sockaddr_storage *peer, struct dg_error *error)
+{
+    const struct dg_bind_list *rules = &dg_core.policy->distribution.connect_from;
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    struct sockaddr_storage own;
+    struct dg_host source;
+
+    if (rules->count == 0 || getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
+        return true;
+    }
+    own = dg_address_from((struct sockaddr *)&address, size);
+    if (dg_address_is_local(peer, &own) || !dg_address_host(&own, &source) ||
+        dg_place_permits(rules, &source)) {
+        return true;
+    }
+    fail_source(&source,
+                "that this is distribution was known too late to choose it: name the "
+                "destination's port in distribution.ports",
+                error);
+    return false;
 }
 
 int dg_isolate_connect(struct dg_socket *socket, int fd, struct dg_error *error)

@@ -31,6 +31,11 @@ int dg_isolate_listener(uint16_t port, struct dg_error *error);
  * binds the source address that the policy wants. */
 int dg_isolate_connect(struct dg_socket *socket, int fd, struct dg_error *error);
 
+/* Whether a connected socket that turns out to be distribution's has a source address that the
+ * policy wants: where nobody named the destination's port, dg_isolate_connect() has left it alone.
+ */
+bool dg_is_source_right(int fd, const struct sockaddr_storage *peer, struct dg_error *error);
+
 /* Whether an IPv6 socket takes no IPv4. */
 bool dg_is_v6only(int fd);
 

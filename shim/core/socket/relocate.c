@@ -77,46 +77,80 @@ static int make_twin(int fd)
     return twin;
 }
 
-static int bind_twin(int fd, int twin, const struct dg_host *host, int backlog)
+/* `host` with the port of the socket, as an address of its family. Its size, or 0. */
+static socklen_t address_at(int fd, const struct dg_host *host, struct sockaddr_storage *address)
 {
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof address;
-    uint16_t port;
+    struct sockaddr_storage now = {0};
+    socklen_t size = sizeof now;
 
-    if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
-        return -1;
+    if (getsockname(fd, (struct sockaddr *)&now, &size) != 0) {
+        return 0;
     }
-    port = dg_address_port(&address);
-    size = dg_address_make(address.ss_family, host, port, &address);
+    size = dg_address_make(now.ss_family, host, dg_address_port(&now), address);
     if (size == 0) {
         errno = EAFNOSUPPORT;
-        return -1;
     }
-    if (dg_core.real.shutdown(fd, SHUT_RDWR) != 0) {
-        return -1;
-    }
-    if (dg_core.real.bind(twin, (struct sockaddr *)&address, size) != 0) {
+    return size;
+}
+
+static int listen_at(int fd, int twin, const struct dg_host *host, int backlog)
+{
+    struct sockaddr_storage address;
+    socklen_t size = address_at(fd, host, &address);
+
+    if (size == 0 || dg_core.real.shutdown(fd, SHUT_RDWR) != 0 ||
+        dg_core.real.bind(twin, (struct sockaddr *)&address, size) != 0) {
         return -1;
     }
     return dg_core.real.listen(twin, backlog);
 }
 
-int dg_relocate(int fd, const struct dg_host *host, int backlog, struct dg_error *error)
+/* Two sockets may be bound to one port as long as neither listens and both are for it. */
+static int bind_at(int fd, int twin, const struct dg_host *host)
+{
+    struct sockaddr_storage address;
+    socklen_t size = address_at(fd, host, &address);
+    int on = 1;
+
+    (void)dg_core.real.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    return size == 0 ? -1 : dg_core.real.bind(twin, (struct sockaddr *)&address, size);
+}
+
+static int take_place(int twin, int fd)
 {
     int close_on_exec = (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0;
-    char text[DG_NETWORK_TEXT];
-    int twin = make_twin(fd);
-    int result = -1;
 
-    if (twin >= 0 && bind_twin(fd, twin, host, backlog) == 0 &&
-        dg_core.real.dup3(twin, fd, close_on_exec) == fd) {
-        result = 0;
-    } else {
+    return dg_core.real.dup3(twin, fd, close_on_exec) == fd ? 0 : -1;
+}
+
+/* Ends a move: `done` says whether it went well; errno, if not, why. */
+static int finish(int twin, bool done, const char *what, const struct dg_host *host,
+                  struct dg_error *error)
+{
+    char text[DG_NETWORK_TEXT];
+
+    if (!done) {
         dg_host_print(host, text);
-        (void)dg_fail(error, "the listener cannot be moved to %s: %s", text, strerror(errno));
+        (void)dg_fail(error, "%s cannot be moved to %s: %s", what, text, strerror(errno));
     }
     if (twin >= 0) {
         dg_core.real.close(twin);
     }
-    return result;
+    return done ? 0 : -1;
+}
+
+int dg_relocate(int fd, const struct dg_host *host, int backlog, struct dg_error *error)
+{
+    int twin = make_twin(fd);
+    bool done = twin >= 0 && listen_at(fd, twin, host, backlog) == 0 && take_place(twin, fd) == 0;
+
+    return finish(twin, done, "the listener", host, error);
+}
+
+int dg_relocate_source(int fd, const struct dg_host *host, struct dg_error *error)
+{
+    int twin = make_twin(fd);
+    bool done = twin >= 0 && bind_at(fd, twin, host) == 0 && take_place(twin, fd) == 0;
+
+    return finish(twin, done, "the source of this connection", host, error);
 }

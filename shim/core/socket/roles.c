@@ -154,7 +154,8 @@ static enum dg_decision decide_name_message(struct dg_socket *socket, int fd, bo
     if (split) {
         (void)dg_fail(&error, "distribution handshake written in pieces: its beginning has left in "
                               "plaintext");
-    } else if (dg_may_connect(&socket->peer, &error)) {
+    } else if (dg_may_connect(&socket->peer, &error) &&
+               dg_is_source_right(fd, &socket->peer, &error)) {
         return guard(socket, fd, DG_CHANNEL_CLIENT);
     }
     dg_refuse(socket, fd, error.text, claimed(message, name));
