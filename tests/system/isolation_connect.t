@@ -81,6 +81,50 @@ for my $case (@cases) {
     };
 }
 
+# Each: what the release chooses itself; the address that the peer sees, undef where it sees none.
+my @chosen = (
+    ['the address of the policy', "[{ip,{$second4}}]",    $second4],
+    ['another address',           "[{ip,{$alpha4}}]",     undef],
+    ['a port',                    '[{port,9299}]',        $second4],
+    ['any address',               '[{ip,{0.0.0.0}}]',     $second4],
+);
+subtest 'the release chooses its source itself' => sub {
+    $alpha->shim(conf => { distribution => { bind => 'any', connect_from => $second4 } });
+    for my $case (@chosen) {
+        my ($what, $options, $source) = @$case;
+        my $a = $alpha->node('a' . ++$serial . "\@$alpha4", long => 1, shim => 1,
+            args => [qw(-kernel inet_dist_connect_options), $options =~ tr/./,/r]);
+        is($a->call('net_adm:ping(' . $four->atom . ')'), $source ? 'pong' : 'pang', $what);
+        my $seen = $four->call('net_kernel:node_info(' . $a->atom . ', address)');
+        like($seen, $source ? qr/\{\{${\($source =~ tr|.|,|r)}\},(\d+)\}/ : qr/bad_node/, 'the peer sees ' . ($source // 'nobody'));
+        like($seen, qr/,9299\}/, 'with the port') if $what eq 'a port';
+        my @said = $alpha->log(qr/refused.*source address \Q$alpha4\E is not one of distribution\.connect_from \(\S+:\d+\)/);
+        cmp_ok(scalar @said, '>', 0, 'the log says why') if !$source;
+        $a->kill;
+    }
+};
+
+subtest 'nobody tells that a destination is distribution\'s' => sub {
+    my @module = qw(-start_epmd false -epmd_module dg_lab_epmd);
+    my $port = BETA_PORT + 2;
+    my %named = (bind => 'any', ports => ["$port"]);
+    my $conf = $beta->shim(conf => { distribution => \%named }, file => $lab->temp_path('conf'));
+    my $b = $beta->node("b$port\@$beta4", long => 1, shim => 1, args => \@module, env => { DISTGUARD_CONF => $conf });
+    for my $case ([{ bind => 'any' }, 'pong', $alpha4], [{ %named, connect_from => $second4 }, 'pong', $second4],
+        [{ bind => 'any', connect_from => $second4 }, 'pang', undef]) {
+        my ($distribution, $outcome, $source) = @$case;
+        my $file = $alpha->shim(conf => { distribution => $distribution }, file => $lab->temp_path('conf'));
+        my $a = $alpha->node("a$port\@$alpha4", long => 1, shim => 1, args => \@module, env => { DISTGUARD_CONF => $file });
+        is($a->call('net_adm:ping(' . $b->atom . ')'), $outcome, 'ping with ' . join ' and ', sort keys %$distribution);
+        my $seen = $b->call('net_kernel:node_info(' . $a->atom . ', address)');
+        like($seen, $source ? qr/\{\{${\($source =~ tr|.|,|r)}\},/ : qr/bad_node/, 'the peer sees ' . ($source // 'nobody'));
+        cmp_ok(scalar(() = $alpha->log(qr/refused.*source address \Q$alpha4\E.*distribution\.ports/)), '>', 0,
+            'the log says what to do') if !$source;
+        $a->kill;
+    }
+    $b->kill;
+};
+
 subtest 'forbidden destinations' => sub {
     my $allowed = [map { s/\d+$//r . '0/24' } $beta4];
     for my $policy ([{ distribution => { @both, allow_to => $allowed } }, {}, 'epmd.allow_to|distribution.allow_to'],
