@@ -25,10 +25,17 @@ static const char *place_text(const struct dg_place *place, char text[PLACE_TEXT
     return text;
 }
 
+/* Of a range on the command line the VM takes one port. Once it has registered that, the others are
+ * the application's: a web server at 9090 beside inet_dist_listen_min 9000 and max 9999. */
+static bool is_range_used_up(void)
+{
+    return dg_core.program.listen_first != dg_core.program.listen_last && dg_has_learned_listener();
+}
+
 bool dg_is_announced_port(uint16_t port)
 {
     return dg_policy_port_listed(&dg_core.policy->distribution.ports, port) ||
-           dg_program_listens_at(&dg_core.program, port);
+           (dg_program_listens_at(&dg_core.program, port) && !is_range_used_up());
 }
 
 bool dg_is_distribution_port(uint16_t port)

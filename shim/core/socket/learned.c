@@ -9,6 +9,7 @@
 enum { DESTINATIONS = 256, DESTINATION_SECONDS = 30 };
 
 static _Atomic uint8_t listeners[65536]; /* by port */
+static atomic_uint listener_count;
 
 struct destination {
     struct sockaddr_storage address;
@@ -21,17 +22,26 @@ static unsigned next;
 
 void dg_learn_listener(uint16_t port)
 {
-    atomic_store(&listeners[port], 1);
+    if (atomic_exchange(&listeners[port], 1) == 0) {
+        atomic_fetch_add(&listener_count, 1);
+    }
 }
 
 void dg_forget_listener(uint16_t port)
 {
-    atomic_store(&listeners[port], 0);
+    if (atomic_exchange(&listeners[port], 0) != 0) {
+        atomic_fetch_sub(&listener_count, 1);
+    }
 }
 
 bool dg_is_learned_listener(uint16_t port)
 {
     return atomic_load(&listeners[port]) != 0;
+}
+
+bool dg_has_learned_listener(void)
+{
+    return atomic_load(&listener_count) > 0;
 }
 
 static time_t now(void)

@@ -14,6 +14,8 @@
 void dg_learn_listener(uint16_t port);
 void dg_forget_listener(uint16_t port);
 bool dg_is_learned_listener(uint16_t port);
+/* Whether there is any. */
+bool dg_has_learned_listener(void);
 
 /* An EPMD has said that a node is at `address`. The VM connects within seconds (net_setuptime);
  * what is older counts no more, since the port may have become somebody else's. */
