@@ -83,6 +83,19 @@ for my $shim (0, 1) {
     });
 }
 
+# The command line says 9000 to 9999, the node has taken the first.
+subtest 'an application in the range of distribution ports' => sub {
+    for my $shim (0, 1) {
+        my $with = $shim ? 'with the library' : 'without the library';
+        my $node = $alpha->node('ranged', shim => $shim, args => [qw(-kernel inet_dist_listen_min 9000 inet_dist_listen_max 9999)]);
+        is($node->call('dg_lab_neighbours:http_server("' . $alpha->dir . '", 9090)'), 'ok', "$with, a web server at port 9090");
+        my $distribution = $shim ? $designated : '0.0.0.0';
+        is_deeply([listeners($alpha, $node->pid)], [sort "$distribution 9000", '0.0.0.0 9090'], "$with, both listen where they should");
+        like($node->call('dg_lab_neighbours:http_client("http://' . $alpha->ip . ':9090/page.txt")'), qr/^\{200,/, "$with, it serves");
+        $node->kill;
+    }
+};
+
 subtest 'programs that are not guarded' => sub {
     wait_until('epmd is gone', 10, sub { $alpha->run(qw(epmd -kill))->out =~ /Killed|Connection refused|epmd: Cannot/i });
     for my $port (EPMD_PORT, FIXED_PORT) {
