@@ -17,8 +17,9 @@
 #include "shim/core/wire/tls_record.h"
 
 enum {
-    ROOM = 1024,       /* no policy allows more to wait */
-    TAKE_AT_ONCE = 64, /* then the loop goes on; the kernel keeps the rest */
+    ROOM = 1024,              /* no policy allows more to wait */
+    TAKE_AT_ONCE = 64,        /* then the loop goes on; the kernel keeps the rest */
+    LONGEST_ANSWER = 1 << 20, /* NAMES_RESP with as many and as long names as epmd takes */
 };
 
 enum visitor_state {
@@ -380,13 +381,17 @@ bool dg_epmd_is_ready(int listener)
     return first_ready(listener) < visitors;
 }
 
-/* epmd's write blocks: a peer that does not read its answer must not hold it up for ever. */
+/* epmd's write blocks, and a peer that does not read its answer must not hold up its loop: the
+ * kernel is to take the whole answer at once, as far as net.core.wmem_max lets it; what goes beyond
+ * that has its time limit. */
 static void limit_sending(int fd)
 {
     double seconds = dg_core.policy->tls.handshake_timeout;
     struct timeval limit = {.tv_sec = (time_t)seconds,
                             .tv_usec = (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)};
+    int answer = LONGEST_ANSWER;
 
+    (void)dg_core.real.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &answer, sizeof answer);
     (void)dg_core.real.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
