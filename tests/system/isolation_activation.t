@@ -27,7 +27,7 @@ sub activated {
     my @set = map {"$_=$env{$_}"} sort keys %env;
     my @argv = $by eq 'systemd-socket-activate'
         ? ($by, '-l', EPMD_PORT, (map { ('-E', $_) } @set), qw(epmd -systemd))
-        : ($lab->root . '/tests/tools/socket-activate', '*:' . EPMD_PORT, 'env', @set, qw(epmd -systemd));
+        : ($lab->root . '/tests/tools/socket-activate', '::', EPMD_PORT, '--', 'env', @set, qw(epmd -systemd));
     my $epmd = $alpha->spawn(@argv);
     wait_until('it listens: ' . $epmd->describe, 10, sub { listeners($alpha) });
     is_deeply([listeners($alpha)], ['* ' . EPMD_PORT], 'systemd listens everywhere');
@@ -82,8 +82,8 @@ for my $by (qw(socket-activate systemd-socket-activate)) {
 
 subtest 'with the drop-in that the warning names' => sub {
     unlink $alpha->log_file;
-    my @addresses = map {"$_:${\EPMD_PORT}"} '127.0.0.1', $designated;
-    my $epmd = $alpha->spawn({ env => {%library} }, $lab->root . '/tests/tools/socket-activate', join(',', @addresses),
+    my @addresses = map { ($_, EPMD_PORT) } '127.0.0.1', $designated;
+    my $epmd = $alpha->spawn({ env => {%library} }, $lab->root . '/tests/tools/socket-activate', @addresses, '--',
         qw(epmd -systemd));
     wait_until('it listens', 10, sub { listeners($alpha, 'epmd') == 2 });
     my $a = $alpha->node("a\@$designated", long => 1, shim => 1);
