@@ -66,6 +66,9 @@ subtest 'distribution started at run time' => sub {
         is_deeply([listeners($alpha, $node->pid)], [], 'nothing listens');
         is($node->fds, $fds, 'no descriptor is left behind');
     }
+    my $plain = $alpha->node(undef);
+    like($plain->call('net_kernel:start([late, shortnames])'), qr/^\{ok,/, 'without the library it is started');
+    $plain->kill;
 };
 
 subtest 'everything else' => sub {

@@ -6,8 +6,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
-use Distguard::Lab::Reach qw(node_port);
-use Distguard::Lab::Wait qw(wait_until);
+use Distguard::Lab::Reach qw(listeners node_port);
+use Distguard::Lab::Wait qw(wait_for wait_until);
 use Test::More;
 
 use constant {
@@ -111,6 +111,27 @@ for my $role (qw(distribution epmd)) {
     like($line, qr/reason="not in \w+\.allow_from \(\S+:\d+\)"/, "the log says why, for $role");
 }
 unlike(join('', $alpha->log), qr/peer=${\$beta->ip}:\d+.*allow_from/, 'the allowed peer was never refused');
+
+# An IPv4 peer of a dual-stack listener comes with an IPv4-mapped address.
+subtest 'a dual-stack node' => sub {
+    my $file = $alpha->shim(conf => { distribution => { bind => 'any', allow_from => [$beta->ip] } }, file => $lab->temp_path('conf'));
+    my $dual = $alpha->node('dual', shim => 1, args => [qw(-proto_dist inet6_tcp)], env => { DISTGUARD_CONF => $file });
+    my $dual_port = node_port($alpha, 'dual');
+    is_deeply([listeners($alpha, $dual->pid)], ["* $dual_port"], 'listens for both families');
+    for my $case ([$beta, $alpha->ip, 0], [$beta, $alpha->ip6, 1], [$stranger, $alpha->ip, 1], [$stranger, $alpha->ip6, 1]) {
+        my ($from, $to, $refused) = @$case;
+        unlink $alpha->log_file;
+        $from->must('perl', '-MIO::Socket::IP', '-e', <<'        END', $to, $dual_port);
+            my $socket = IO::Socket::IP->new(PeerHost => $ARGV[0], PeerPort => $ARGV[1]) or die $@;
+            syswrite $socket, "\0";
+            sysread $socket, my $read, 1;
+        END
+        my $what = $from->name . " at $to is " . ($refused ? 'kept out by allow_from' : 'not kept out by it');
+        is(wait_for(5, sub { $alpha->log(qr/event=refused/) }), 1, "$what: one line");
+        is(scalar(() = $alpha->log(qr/not in distribution\.allow_from/)), $refused, $what) or diag $alpha->log;
+    }
+    $dual->kill;
+};
 
 subtest 'where the policy allows the same stranger' => sub {
     $alpha->shim(conf => { distribution => { allow_from => [map { $_->ip } $beta, $stranger] } });
