@@ -72,12 +72,16 @@ broken() {
 await() {
     local what=$1
     shift
-    soon "$@" >/dev/null 2>&1 || broken "gave up waiting until $what"
+    within "$PATIENCE" "$@" >/dev/null 2>&1 || broken "gave up waiting until $what"
 }
 
-# soon COMMAND...: whether it succeeds within a few seconds.
-soon() {
-    local deadline=$((SECONDS + PATIENCE))
+# soon COMMAND...: whether it succeeds at once or nearly so.
+soon() { within 2 "$@"; }
+
+# within SECONDS COMMAND...
+within() {
+    local deadline=$((SECONDS + $1))
+    shift
     until "$@"; do
         [ "$SECONDS" -lt "$deadline" ] || return 1
         sleep 0.05
@@ -162,11 +166,13 @@ show_node_output() { quote <shop.out; }
 
 # --- the stranger ---------------------------------------------------------------------------------------------------
 
-# names ADDRESS HOST: EPMD's answer to NAMES_REQ, asked from the host. Needs no more than a shell.
-names() {
-    on "$2" timeout 2 "$BASH" -c 'exec 3<>/dev/tcp/$0/$1 && printf "\0\1n" >&3 && tail -c +5 <&3' "$1" "$EPMD_PORT" \
-        2>/dev/null
+# ask ADDRESS HOST: EPMD's answer to NAMES_REQ, asked from the host. Needs no more than a shell.
+ask() {
+    on "$2" timeout 2 "$BASH" -c 'exec 3<>/dev/tcp/$0/$1 && printf "\0\1n" >&3 && cat <&3' "$1" "$EPMD_PORT" 2>/dev/null
 }
+
+# The names in it; a port of four bytes stands before them.
+names() { ask "$1" "$2" | tail -c +5; }
 
 # knock PORT: begins the distribution handshake under a made-up name and shows what comes back.
 # Length, 'N', flags (all that a current node asks for), creation, length of the name, name.
@@ -178,10 +184,18 @@ knock() {
     tr -c "[:print:]" . <knock.raw
 }
 
-# Whether the log of beta tells of a refusal of the stranger, for a reason that holds the word.
-logged() { grep -s 'event=refused peer=10.77.0.66:' beta.log | grep -q "reason=.*$1"; }
+# names_by_tls: what EPMD on beta says to the same request in TLS, from a client without a certificate.
+names_by_tls() {
+    { printf '\0\1n'; sleep 1; } |
+        on stranger timeout 5 openssl s_client -connect "$BETA:$EPMD_PORT" -CAfile pki/ca.pem -quiet -ign_eof 2>/dev/null || true
+}
 
-show_log() { { grep -s 10.77.0.66 beta.log || true; } | tail -n 1 | quote; }
+# logged ROLE WORD: whether the log of beta tells that it refused the stranger, for a reason that holds the word.
+logged() { refusals "$1" | grep -q "reason=.*$2"; }
+
+show_log() { refusals "$1" | tail -n 1 | quote; }
+
+refusals() { grep -s "event=refused peer=10.77.0.66:.* role=$1 " beta.log || true; }
 
 # --- the wire -------------------------------------------------------------------------------------------------------
 
@@ -196,13 +210,13 @@ stop_tap() {
     kill "$tap"
     wait "$tap" || broken 'the tap failed'
     grep -q '^dropped 0$' tap.out || broken 'the tap lost frames'
-    "$ROOT/tests/tools/search-capture" wire.pcap "$EPMD_PORT" "$MESSAGE" "$SHOP" "$ORDERS" >seen
+    "$ROOT/tests/tools/search-capture" wire.pcap "$MESSAGE" "$SHOP" "$ORDERS" >seen
 }
 
 seen() { awk -v what="$1" '$1 == "found" && $3 == what || $1 == what { print $2 }' seen; }
 
 show_tapped() {
-    note "Of $(seen bytes) bytes in $(seen connections) connection (EPMD's left out), $((2 - $(seen not-tls))) of 2 directions are TLS records from end to end."
+    note "Of $(seen bytes) bytes in $(seen connections) connections, EPMD's among them, $(($(seen directions) - $(seen not-tls))) of $(seen directions) directions are TLS records from end to end."
     note "Found in clear: the message $(seen "$MESSAGE") times, $SHOP $(seen "$SHOP") times, $ORDERS $(seen "$ORDERS") times."
 }
 
@@ -294,28 +308,40 @@ after() {
     claim 'TLS records, and nothing else' test "$(seen connections)" -gt 0 -a "$(seen not-tls)" -eq 0
     claim 'no message, no name' test "$(seen "$MESSAGE")" -eq 0 -a "$(seen "$SHOP")" -eq 0 -a "$(seen "$ORDERS")" -eq 0
 
-    step 'The stranger asks EPMD on beta who is there'
-    names "$BETA" stranger >names.out || true
-    quote <names.out
-    claim 'EPMD still tells: guarding EPMD itself is not part of distguard yet, it comes later' \
-        grep -q '^name orders at port' names.out
-    local port
-    port=$(awk '{ print $5 }' names.out)
+    step 'The stranger asks EPMD on beta who is there, as before'
+    ask "$BETA" stranger >names.out || true
+    note "EPMD answers with $(wc -c <names.out) bytes"
+    claim 'it tells the stranger nothing: no name, no port' test ! -s names.out
+    claim 'the log says who and why' soon logged epmd plaintext
+    show_log epmd
 
-    step "The stranger knocks at port $port, as before"
+    step 'The stranger asks EPMD with TLS, but without a certificate'
+    names_by_tls >names.out
+    note "EPMD answers with $(wc -c <names.out) bytes"
+    claim 'it tells the stranger nothing' test ! -s names.out
+    claim 'the log says who and why' soon logged epmd certificate
+    show_log epmd
+
+    step 'Programs of beta itself ask, as ever'
+    names 127.0.0.1 beta | quote
+    claim 'they are told' registered beta orders
+    local port
+    port=$(names 127.0.0.1 beta | awk '{ print $5 }')
+
+    step "The stranger knocks at the node's port, $port, which it can only guess now"
     knock "$port" >knock.out
     note "the node answers with $(wc -c <knock.out) bytes"
     claim 'it is hung up on without a word of the handshake' not grep -q "sok\\|$ORDERS" knock.out
-    claim 'the log says who and why' soon logged plaintext
-    show_log
+    claim 'the log says who and why' soon logged distribution plaintext
+    show_log distribution
 
     step 'The stranger comes with TLS, but without a certificate'
     on stranger timeout 5 openssl s_client -connect "$BETA:$port" -CAfile pki/ca.pem -quiet -ign_eof </dev/null \
         >tls.out 2>&1 || true
     { grep -m 1 alert tls.out || true; } | quote
     claim 'it is turned away with an alert' grep -q alert tls.out
-    claim 'the log says who and why' soon logged certificate
-    show_log
+    claim 'the log says who and why' soon logged distribution certificate
+    show_log distribution
 
     step 'Meanwhile the two nodes'
     claim 'are still connected' test "$(established "$port")" -eq 1
