@@ -39,8 +39,8 @@ bool dg_arrival_is_local(const struct dg_arrival *arrival)
 
 void dg_arrival_turn_away(const struct dg_arrival *arrival, const char *role, const char *reason)
 {
+    dg_core.real.close(arrival->fd); /* first: it may be the very descriptor that the log lacks */
     dg_audit_turned_away(&arrival->from, role, reason);
-    dg_core.real.close(arrival->fd);
 }
 
 void dg_arrival_introduce(const struct dg_arrival *arrival, struct sockaddr *address,

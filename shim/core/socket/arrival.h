@@ -24,7 +24,7 @@ bool dg_arrival_is_internet(const struct dg_arrival *arrival);
 /* Whether it comes from this very host. */
 bool dg_arrival_is_local(const struct dg_arrival *arrival);
 
-/* Logs why the policy does not let it in, and closes it. `role`: "distribution" or "epmd". */
+/* Closes it, and logs why it is not let in. `role`: "distribution" or "epmd". */
 void dg_arrival_turn_away(const struct dg_arrival *arrival, const char *role, const char *reason);
 
 /* Tells the program who it is, as accept(2) does. `address` and `size` may be NULL. */

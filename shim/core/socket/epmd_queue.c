@@ -63,20 +63,21 @@ static void strike_out(size_t index)
 /* Ends a visit; its channel, if it has one, has logged why, or `reason` does. */
 static void send_away(size_t index, const char *reason)
 {
-    int fd = room[index].arrival.fd;
-    struct dg_socket *socket = dg_table_lock(fd);
+    struct dg_arrival arrival = room[index].arrival;
+    struct dg_socket *socket = dg_table_lock(arrival.fd);
 
-    if (socket != NULL) {
-        if (reason != NULL) {
-            dg_audit_refused(socket, reason, NULL);
-        }
-        if (socket->channel != NULL) {
-            dg_channel_close(socket->channel, fd);
-        }
-        dg_table_forget(fd, socket);
-    }
-    dg_core.real.close(fd);
     strike_out(index);
+    if (socket != NULL) {
+        if (socket->channel != NULL) {
+            dg_channel_close(socket->channel, arrival.fd);
+        }
+        dg_table_forget(arrival.fd, socket);
+    }
+    if (reason != NULL) {
+        dg_arrival_turn_away(&arrival, "epmd", reason);
+    } else {
+        dg_core.real.close(arrival.fd);
+    }
 }
 
 /* --- coming in --- */
