@@ -91,6 +91,16 @@ sub ip6  { $_[0]{ip6} }
 sub dir  { $_[0]{dir} }
 sub addresses { @{ $_[0]{addresses} } }    # of all interfaces but lo
 
+# Ends the host's epmd, and with it what it knew: the next node starts its own, guarded or not as that node is. Nodes must
+# have stopped; until the last of them is deregistered epmd refuses.
+sub stop_epmd {
+    my ($self) = @_;
+    wait_until("epmd of $self->{name} ends", 10, sub {
+        $self->run(qw(epmd -kill));
+        $self->must(qw(ss -Htlnp)) !~ /"epmd"/;
+    });
+}
+
 # Starts a command on the host. Options: env, input, pipes as in Distguard::Lab::Process.
 sub start_process {
     my ($self, $argv, %option) = @_;
