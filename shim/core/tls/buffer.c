@@ -35,9 +35,8 @@ bool dg_buffer_settle(struct dg_buffer *buffer)
     return true;
 }
 
-/* Makes room for `size` more bytes at the end. Borrowed memory that is too small is left for memory
- * of its own. */
-static bool reserve(struct dg_buffer *buffer, size_t size)
+/* Borrowed memory that is too small is left for memory of its own. */
+bool dg_buffer_reserve(struct dg_buffer *buffer, size_t size)
 {
     size_t held = dg_buffer_size(buffer);
     size_t capacity;
@@ -64,7 +63,7 @@ bool dg_buffer_append(struct dg_buffer *buffer, const void *bytes, size_t size)
     if (size == 0) {
         return true;
     }
-    if (!reserve(buffer, size)) {
+    if (!dg_buffer_reserve(buffer, size)) {
         return false;
     }
     memcpy(buffer->bytes + buffer->end, bytes, size);

@@ -32,6 +32,9 @@ void dg_buffer_borrow(struct dg_buffer *buffer, uint8_t *bytes, size_t capacity)
  * (then empty). */
 bool dg_buffer_settle(struct dg_buffer *buffer);
 
+/* Makes room for `size` more bytes at the end. False where memory is out. */
+bool dg_buffer_reserve(struct dg_buffer *buffer, size_t size);
+
 /* Adds bytes at the end. False where memory is out; nothing is added then. */
 bool dg_buffer_append(struct dg_buffer *buffer, const void *bytes, size_t size);
 

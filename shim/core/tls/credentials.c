@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shim/core/tls/handshake.h"
 #include "shim/core/tls/internal.h"
 
 enum { FILE_MAX = 1024 * 1024, CHAIN_DEPTH = 4, SECURITY_LEVEL = 2 };
@@ -214,6 +215,7 @@ static int set_protocol(SSL_CTX *context, struct dg_error *error)
                        "this OpenSSL refuses our TLS 1.3 settings; OpenSSL 3.0 or later, with its "
                        "default provider, is needed");
     }
+    dg_handshake_prepare(context);
     ERR_clear_error();
     return 0;
 }

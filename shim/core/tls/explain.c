@@ -7,13 +7,18 @@
 
 #include "shim/core/tls/internal.h"
 
+const char *dg_tls_alert_name(int description)
+{
+    return SSL_alert_desc_string_long(description);
+}
+
 /* What libssl adds to the number of an alert it received (SSL_AD_REASON_OFFSET). */
 static const char *received_alert(int reason)
 {
     if (reason <= SSL_AD_REASON_OFFSET || reason > SSL_AD_REASON_OFFSET + 255) {
         return NULL;
     }
-    return SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET);
+    return dg_tls_alert_name(reason - SSL_AD_REASON_OFFSET);
 }
 
 static void explain_reason(const SSL *ssl, unsigned long error, char *text, size_t size)

@@ -13,6 +13,9 @@ struct dg_credentials {
 /* The library context of our own; NULL before dg_tls_start(). */
 OSSL_LIB_CTX *dg_tls_library(void);
 
+/* An alert's description in words; never NULL. */
+const char *dg_tls_alert_name(int description);
+
 /*
  * What the last OpenSSL call left in this thread's error queue, in words; empties the queue, which
  * the VM's crypto application shares with us. `ssl` may be NULL.

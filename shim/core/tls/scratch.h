@@ -5,18 +5,16 @@
 
 #include <stdint.h>
 
-#include "shim/core/wire/tls_record.h"
+#include "shim/core/tls/record.h"
 
 /* How much is fetched from or handed to the kernel at once. Larger batches mean fewer system calls
  * and wake-ups; beyond this the caches are worse off than the calls saved. */
 #define DG_BATCH ((size_t)256 * 1024)
-#define DG_PLAINTEXT_MAX ((size_t)16384)
 
 struct dg_scratch {
     uint8_t in[DG_BATCH + DG_TLS_RECORD_MAX];
     /* a batch's records: 16 of them, and some room for control records */
     uint8_t out[DG_BATCH + 32 * (DG_TLS_RECORD_MAX - DG_PLAINTEXT_MAX)];
-    uint8_t gathered[DG_PLAINTEXT_MAX];
 };
 
 /* NULL where memory is out. */

@@ -1,0 +1,93 @@
+/* What the three parts of a channel share: its state (channel.c), what comes in (channel_receive.c)
+ * and what goes out (channel_send.c). */
+#ifndef DISTGUARD_TLS_CHANNEL_PARTS_H
+#define DISTGUARD_TLS_CHANNEL_PARTS_H
+
+#include <time.h>
+
+#include "shim/core/tls/buffer.h"
+#include "shim/core/tls/channel.h"
+#include "shim/core/tls/control.h"
+#include "shim/core/tls/handshake.h"
+#include "shim/core/tls/keys.h"
+#include "shim/core/tls/record.h"
+#include "shim/core/tls/scratch.h"
+
+enum { DG_CHANNEL_REASON_SIZE = 256 };
+
+struct dg_channel {
+    const struct dg_transport *transport;
+    enum dg_channel_side side;
+    struct timespec started;
+    double timeout; /* of the handshake, seconds */
+
+    enum dg_channel_state state; /* moved by dg_channel_enter() alone */
+    bool was_open;
+    int failure; /* errno of every receive, once failed */
+    char reason[DG_CHANNEL_REASON_SIZE];
+
+    struct dg_handshake *handshake; /* until it is through */
+    struct dg_agreed agreed;        /* by then */
+
+    /* Ciphertext that was fetched and not yet opened. Between calls this is part of one record. */
+    struct dg_buffer in;
+    size_t whole;        /* how much of `in` is whole records */
+    bool tail_in_kernel; /* the last byte of `in`, or of what `opened` came from, was only peeked */
+    struct dg_buffer opened; /* plaintext of one record that the caller's buffer had no room for */
+    struct dg_keys receiving;
+    struct dg_messages messages;
+
+    struct dg_buffer out; /* ciphertext that the kernel has not taken */
+    bool held;            /* the caller's next byte was already taken, and is in `out` */
+    bool sending_ended;   /* our close_notify was sent */
+    struct dg_keys sending;
+
+    struct dg_buffer early; /* plaintext taken before the handshake was through */
+};
+
+/* --- channel.c --- */
+
+void dg_channel_enter(struct dg_channel *channel, enum dg_channel_state state);
+
+/* The end of a channel: what can still be sent is, then the connection is shut down, not only for
+ * the peer: it makes the descriptor readable, so that a sleeping program comes and learns of it. */
+void dg_channel_fail(struct dg_channel *channel, int fd, int failure, const char *reason);
+
+/* The same, and the peer is told by an alert. */
+void dg_channel_fail_alert(struct dg_channel *channel, int fd, enum dg_alert alert,
+                           const char *reason);
+void dg_channel_out_of_memory(struct dg_channel *channel, int fd);
+
+/* Every call on a channel is between these two: the thread's scratch memory is lent to it and taken
+ * back. */
+bool dg_channel_begin(struct dg_channel *channel, int fd, struct dg_scratch **scratch);
+void dg_channel_end(struct dg_channel *channel, int fd);
+
+size_t dg_vector_size(const struct iovec *vector, int count);
+
+/* Sets errno and returns the value. */
+ssize_t dg_channel_answer(ssize_t value, int error);
+
+/* --- channel_receive.c --- */
+
+/* Counts the whole records of `in`. */
+void dg_channel_find_whole(struct dg_channel *channel);
+
+/* As far as the peer's bytes take it: a program that only writes would never fetch them. */
+void dg_channel_drive_handshake(struct dg_channel *channel, int fd);
+
+/* --- channel_send.c --- */
+
+/* Hands the kernel what it takes of `out` at once. */
+void dg_channel_flush(struct dg_channel *channel, int fd);
+
+/* Puts an alert into `out`, as far as there are keys for it. */
+void dg_channel_seal_alert(struct dg_channel *channel, enum dg_alert alert);
+
+/* Puts a KeyUpdate into `out` and goes over to our next keys. Returns 0 or -1. */
+int dg_channel_rekey(struct dg_channel *channel);
+
+/* Seals what was taken before the handshake was through. */
+void dg_channel_seal_early(struct dg_channel *channel, int fd);
+
+#endif

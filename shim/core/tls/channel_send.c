@@ -1,0 +1,240 @@
+/* What goes out: the caller's vector to records, records to the kernel. */
+#include <errno.h>
+#include <string.h>
+
+#include "shim/core/tls/channel_parts.h"
+
+enum {
+    /* What a program may write before the handshake is through. The VM writes one name message of
+       some 300 bytes. */
+    EARLY_MAX = 64 * 1024,
+    /* How much one send may take while the kernel keeps up, so that a scheduler is not held for
+       ever. */
+    SEND_MAX = 4 * 1024 * 1024,
+    /* Records under one key. AES-GCM's limit is 2^24.5 full ones (RFC 8446 section 5.5). */
+    REKEY_RECORDS = 1 << 23,
+};
+
+void dg_channel_flush(struct dg_channel *channel, int fd)
+{
+    struct dg_buffer *out = &channel->out;
+
+    while (dg_buffer_size(out) > 0 && channel->state != DG_CHANNEL_FAILED) {
+        ssize_t sent = channel->transport->send(fd, out->bytes + out->start, dg_buffer_size(out));
+
+        if (sent < 0 && errno == EINTR) {
+            continue;
+        }
+        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)) {
+            return;
+        }
+        if (sent < 0) {
+            int failure = errno;
+
+            dg_buffer_clear(out);
+            dg_channel_fail(channel, fd, failure == EPIPE ? ECONNRESET : failure,
+                            strerror(failure));
+            return;
+        }
+        dg_buffer_take(out, (size_t)sent);
+    }
+}
+
+/* --- the caller's vector --- */
+
+/* As a stream of plaintext. */
+struct source {
+    const struct iovec *vector;
+    int count;
+    int index;
+    size_t offset;
+    size_t left; /* bytes, of all */
+};
+
+static void source_open(struct source *source, const struct iovec *vector, int count)
+{
+    *source =
+        (struct source){.vector = vector, .count = count, .left = dg_vector_size(vector, count)};
+}
+
+/* Takes up to `limit` bytes that lie together; none are left at 0. */
+static size_t source_take(struct source *source, const uint8_t **bytes, size_t limit)
+{
+    size_t size;
+
+    while (source->index < source->count &&
+           source->offset == source->vector[source->index].iov_len) {
+        source->index++;
+        source->offset = 0;
+    }
+    if (source->index == source->count) {
+        return 0;
+    }
+    *bytes = (const uint8_t *)source->vector[source->index].iov_base + source->offset;
+    size = source->vector[source->index].iov_len - source->offset;
+    size = size < limit ? size : limit;
+    source->offset += size;
+    source->left -= size;
+    return size;
+}
+
+/* --- records --- */
+
+void dg_channel_seal_alert(struct dg_channel *channel, enum dg_alert alert)
+{
+    enum { WARNING = 1, FATAL = 2 };
+    uint8_t bytes[2] = {alert == DG_ALERT_CLOSE_NOTIFY ? WARNING : FATAL, (uint8_t)alert};
+
+    if (channel->sending.cipher != NULL && !channel->sending_ended) {
+        (void)dg_seal(&channel->sending, DG_CONTENT_ALERT, bytes, sizeof bytes, &channel->out);
+    }
+}
+
+int dg_channel_rekey(struct dg_channel *channel)
+{
+    return dg_seal(&channel->sending, DG_CONTENT_HANDSHAKE, dg_key_update, sizeof dg_key_update,
+                   &channel->out) == 0
+               ? dg_keys_update(&channel->sending)
+               : -1;
+}
+
+static int seal_from(struct dg_channel *channel, struct source *source, size_t size)
+{
+    struct dg_sealing sealing;
+
+    if (channel->sending.sequence >= REKEY_RECORDS && dg_channel_rekey(channel) != 0) {
+        return -1;
+    }
+    if (dg_seal_begin(&sealing, &channel->sending, DG_CONTENT_APPLICATION_DATA, size,
+                      &channel->out) != 0) {
+        return -1;
+    }
+    while (size > 0) {
+        const uint8_t *bytes = NULL;
+        size_t part = source_take(source, &bytes, size);
+
+        if (dg_seal_add(&sealing, bytes, part) != 0) {
+            return -1;
+        }
+        size -= part;
+    }
+    return dg_seal_end(&sealing);
+}
+
+/* Seals up to one batch, in full records as far as it goes. Returns how much. */
+static size_t seal_batch(struct dg_channel *channel, int fd, struct source *source)
+{
+    size_t taken = 0;
+
+    while (taken < DG_BATCH && source->left > 0) {
+        size_t size = source->left < DG_PLAINTEXT_MAX ? source->left : DG_PLAINTEXT_MAX;
+
+        if (seal_from(channel, source, size) != 0) {
+            dg_channel_fail(channel, fd, ECONNRESET,
+                            "a record cannot be encrypted (out of memory?)");
+            return taken;
+        }
+        taken += size;
+    }
+    return taken;
+}
+
+/* Seals and flushes until all is taken, the kernel takes no more, or it has been long enough. */
+static size_t send_batches(struct dg_channel *channel, int fd, struct source *source,
+                           struct dg_scratch *scratch)
+{
+    size_t taken = 0;
+
+    while (taken < SEND_MAX && source->left > 0 && dg_buffer_size(&channel->out) == 0 &&
+           channel->state != DG_CHANNEL_FAILED) {
+        dg_buffer_borrow(&channel->out, scratch->out, sizeof scratch->out);
+        taken += seal_batch(channel, fd, source);
+        dg_channel_flush(channel, fd);
+    }
+    return taken;
+}
+
+void dg_channel_seal_early(struct dg_channel *channel, int fd)
+{
+    struct iovec vector = {.iov_base = channel->early.bytes + channel->early.start,
+                           .iov_len = dg_buffer_size(&channel->early)};
+    struct source source;
+
+    source_open(&source, &vector, 1);
+    (void)seal_batch(channel, fd, &source);
+    dg_buffer_clear(&channel->early);
+}
+
+/* --- the call --- */
+
+/* Before the handshake is through there is nothing to wait for but the peer: EAGAIN would make a
+ * poller for writing spin. So what little a program writes first is kept. */
+static ssize_t send_early(struct dg_channel *channel, int fd, const struct iovec *vector, int count)
+{
+    size_t size = dg_vector_size(vector, count);
+
+    if (dg_buffer_size(&channel->early) + size > EARLY_MAX) {
+        return dg_channel_answer(-1, EAGAIN);
+    }
+    for (int i = 0; i < count; i++) {
+        if (!dg_buffer_append(&channel->early, vector[i].iov_base, vector[i].iov_len)) {
+            dg_channel_out_of_memory(channel, fd);
+            return dg_channel_answer(-1, EPIPE);
+        }
+    }
+    return (ssize_t)size;
+}
+
+static ssize_t send_open(struct dg_channel *channel, int fd, const struct iovec *vector, int count,
+                         struct dg_scratch *scratch)
+{
+    size_t skip = channel->held ? 1 : 0;
+    struct source source;
+    const uint8_t *held;
+    size_t taken;
+
+    dg_channel_flush(channel, fd);
+    if (channel->state == DG_CHANNEL_FAILED) {
+        return dg_channel_answer(-1, EPIPE);
+    }
+    if (dg_buffer_size(&channel->out) > 0) {
+        return dg_channel_answer(-1, EAGAIN);
+    }
+    source_open(&source, vector, count);
+    (void)source_take(&source, &held, skip);
+    taken = skip + send_batches(channel, fd, &source, scratch);
+    if (channel->state == DG_CHANNEL_FAILED) {
+        return dg_channel_answer(-1, EPIPE);
+    }
+    channel->held = dg_buffer_size(&channel->out) > 0;
+    if (channel->held && taken == 1) {
+        return dg_channel_answer(-1, EAGAIN);
+    }
+    return (ssize_t)(channel->held ? taken - 1 : taken);
+}
+
+ssize_t dg_channel_send(struct dg_channel *channel, int fd, const struct iovec *vector, int count)
+{
+    struct dg_scratch *scratch;
+    ssize_t result;
+
+    if (channel->state == DG_CHANNEL_FAILED || channel->sending_ended) {
+        return dg_channel_answer(-1, EPIPE);
+    }
+    if (dg_vector_size(vector, count) == 0) {
+        return 0;
+    }
+    if (!dg_channel_begin(channel, fd, &scratch)) {
+        return dg_channel_answer(-1, EPIPE);
+    }
+    dg_channel_drive_handshake(channel, fd);
+    if (channel->state == DG_CHANNEL_FAILED) {
+        result = dg_channel_answer(-1, EPIPE);
+    } else if (channel->state == DG_CHANNEL_HANDSHAKE) {
+        result = send_early(channel, fd, vector, count);
+    } else {
+        result = send_open(channel, fd, vector, count, scratch);
+    }
+    dg_channel_end(channel, fd);
+    return result;
+}
