@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -24,25 +23,6 @@ enum { FILE_MAX = 1024 * 1024, CHAIN_DEPTH = 4, SECURITY_LEVEL = 2 };
     "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:ed448:RSA-PSS+SHA256:RSA-PSS+SHA384:"          \
     "RSA-PSS+SHA512:rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:"                     \
     "RSA+SHA256:RSA+SHA384:RSA+SHA512"
-
-static OSSL_LIB_CTX *library;
-
-OSSL_LIB_CTX *dg_tls_library(void)
-{
-    return library;
-}
-
-int dg_tls_start(struct dg_error *error)
-{
-    if (library != NULL) {
-        return 0;
-    }
-    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) != 1 ||
-        (library = OSSL_LIB_CTX_new()) == NULL) {
-        return dg_fail(error, "OpenSSL cannot be started (out of memory?)");
-    }
-    return 0;
-}
 
 /* One PEM file in memory. */
 struct pem {
@@ -112,7 +92,7 @@ static int no_passphrase(char *buffer, int size, int writing, void *context)
  * is broken. */
 static X509 *next_certificate(struct pem *pem)
 {
-    X509 *certificate = X509_new_ex(library, NULL);
+    X509 *certificate = X509_new_ex(dg_tls_library(), NULL);
 
     ERR_clear_error();
     if (certificate != NULL &&
@@ -168,7 +148,7 @@ static EVP_PKEY *load_key(const char *path, struct dg_error *error)
         return NULL;
     }
     ERR_clear_error();
-    key = PEM_read_bio_PrivateKey_ex(pem.bio, NULL, no_passphrase, NULL, library, NULL);
+    key = PEM_read_bio_PrivateKey_ex(pem.bio, NULL, no_passphrase, NULL, dg_tls_library(), NULL);
     ERR_clear_error();
     pem_close(&pem);
     if (key == NULL) {
@@ -242,7 +222,7 @@ static int set_trust(SSL_CTX *context, STACK_OF(X509) * anchors, struct dg_error
 static int verify_own(SSL_CTX *context, STACK_OF(X509) * chain, int purpose, const char *path,
                       struct dg_error *error)
 {
-    X509_STORE_CTX *check = X509_STORE_CTX_new_ex(library, NULL);
+    X509_STORE_CTX *check = X509_STORE_CTX_new_ex(dg_tls_library(), NULL);
     int result = -1;
 
     if (check == NULL || X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(context),
@@ -331,7 +311,7 @@ int dg_credentials_load(const struct dg_tls_policy *policy, struct dg_credential
 
     ERR_clear_error();
     if (made == NULL || material.chain == NULL || material.anchors == NULL ||
-        (made->context = SSL_CTX_new_ex(library, NULL, TLS_method())) == NULL) {
+        (made->context = SSL_CTX_new_ex(dg_tls_library(), NULL, TLS_method())) == NULL) {
         (void)dg_fail(error,
                       "OpenSSL makes no TLS context: out of memory, or a broken OPENSSL_CONF");
     } else {
