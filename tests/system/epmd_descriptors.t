@@ -55,13 +55,19 @@ subtest 'taken by those who wait' => sub {
     $epmd->kill;
 };
 
+# Descriptors that it may still have.
+sub free {
+    my ($epmd) = @_;
+    return grep { !-l "/proc/@{[$epmd->pid]}/fd/$_" } 0 .. LIMIT - 1;
+}
+
 subtest 'taken by nodes' => sub {
     my $epmd = start_epmd($alpha, shim => 1, @short);
-    my $free = LIMIT - fds_of($epmd->pid);
-    my $held = $alpha->spawn($lab->root . '/tests/tools/epmd-register', '--hold', $free);
-    wait_until('all are taken', 10, sub { fds_of($epmd->pid) >= LIMIT });
+    my $held = $alpha->spawn($lab->root . '/tests/tools/epmd-register', '--hold', LIMIT);
+    wait_until('all are taken', 10, sub { !free($epmd) });
     my $crowd = crowd($mob, $alpha->ip, 'silent', 3);
     is_calm($epmd);
+    is(scalar free($epmd), 0, 'with no descriptor left') or diag free($epmd);
     $_->kill for $held, $crowd;
     good_peer_is_served('when there are some again');
     $epmd->kill;

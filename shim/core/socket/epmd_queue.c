@@ -19,6 +19,7 @@
 enum {
     ROOM = 1024,              /* no policy allows more to wait */
     TAKE_AT_ONCE = 64,        /* then the loop goes on; the kernel keeps the rest */
+    REST = 100,               /* milliseconds without newcomers, where no descriptor is left */
     LONGEST_ANSWER = 1 << 20, /* NAMES_RESP with as many and as long names as epmd takes */
 };
 
@@ -37,6 +38,9 @@ struct visitor {
 /* In the order of arrival. */
 static struct visitor room[ROOM];
 static size_t visitors;
+
+/* Until then nobody is taken in: no descriptor is left, and nobody waits who could give way. */
+static struct timespec rests_until; /* CLOCK_MONOTONIC */
 
 static struct timespec now(void)
 {
@@ -174,7 +178,31 @@ static void receive_visitor(const struct dg_arrival *arrival, int listener)
     (void)enter(arrival, listener, DG_ROLE_EPMD_INCOMING, VISITOR_WAITING);
 }
 
-/* Descriptors are short: somebody has to go, or the listener would stay readable and epmd spin. */
+static int rest_left(void)
+{
+    struct timespec time = now();
+    long left =
+        (rests_until.tv_sec - time.tv_sec) * 1000 + (rests_until.tv_nsec - time.tv_nsec) / 1000000;
+
+    return left > 0 ? (int)left : 0;
+}
+
+bool dg_epmd_rests(void)
+{
+    return rest_left() > 0;
+}
+
+static void rest(void)
+{
+    rests_until = now();
+    rests_until.tv_nsec += REST * 1000000L;
+    if (rests_until.tv_nsec >= 1000000000L) {
+        rests_until.tv_sec++;
+        rests_until.tv_nsec -= 1000000000L;
+    }
+}
+
+/* Descriptors are short: the oldest who waits has to go. */
 static bool free_a_descriptor(void)
 {
     size_t count;
@@ -196,7 +224,10 @@ void dg_epmd_take_in(int listener)
 
         if (dg_arrival_accept(listener, 0, &arrival) == 0) {
             receive_visitor(&arrival, listener);
-        } else if ((errno != EMFILE && errno != ENFILE) || !free_a_descriptor()) {
+        } else if (errno != EMFILE && errno != ENFILE) {
+            return;
+        } else if (!free_a_descriptor()) {
+            rest(); /* the listener stays readable: epmd would run in circles */
             return;
         }
     }
@@ -351,17 +382,25 @@ size_t dg_epmd_poll(struct pollfd *polled, size_t space)
     return count;
 }
 
+static int shorter(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 int dg_epmd_patience(void)
 {
+    int resting = rest_left();
     size_t count;
     size_t oldest = oldest_waiting(NULL, &count);
     double left;
+    int waiting;
 
     if (count == 0) {
-        return -1;
+        return resting > 0 ? resting : -1;
     }
     left = dg_core.policy->tls.handshake_timeout - seconds_waited(&room[oldest]);
-    return left > 0 ? (int)(left * 1000) + 1 : 0;
+    waiting = left > 0 ? (int)(left * 1000) + 1 : 0;
+    return resting > 0 ? shorter(resting, waiting) : waiting;
 }
 
 /* --- going on to epmd --- */

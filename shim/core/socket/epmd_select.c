@@ -27,25 +27,6 @@ struct question {
 static const short events_of[3] = {POLLIN, POLLOUT, POLLPRI};
 static const short answers_of[3] = {POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI};
 
-static void ask(struct question *question)
-{
-    question->asked = 0;
-    for (int fd = 0; fd < question->count; fd++) {
-        short events = 0;
-
-        for (int i = 0; i < 3; i++) {
-            if (question->sets[i] != NULL && FD_ISSET(fd, question->sets[i])) {
-                events |= events_of[i];
-            }
-        }
-        if (events != 0) {
-            question->polled[question->asked++] = (struct pollfd){.fd = fd, .events = events};
-        }
-    }
-    question->waiting =
-        dg_epmd_poll(question->polled + question->asked, MOST_POLLED - question->asked);
-}
-
 /* systemd's listeners were made by nobody we have seen; they are known by what they are. */
 static bool is_listener(int fd)
 {
@@ -66,6 +47,31 @@ static bool is_listener(int fd)
         dg_table_unlock(socket);
     }
     return is;
+}
+
+/* Whether a listener has nothing to give now whatever the kernel would say. */
+static bool is_left_out(int fd)
+{
+    return dg_epmd_rests() && is_listener(fd) && !dg_epmd_is_ready(fd);
+}
+
+static void ask(struct question *question)
+{
+    question->asked = 0;
+    for (int fd = 0; fd < question->count; fd++) {
+        short events = 0;
+
+        for (int i = 0; i < 3; i++) {
+            if (question->sets[i] != NULL && FD_ISSET(fd, question->sets[i])) {
+                events |= events_of[i];
+            }
+        }
+        if (events != 0 && !is_left_out(fd)) {
+            question->polled[question->asked++] = (struct pollfd){.fd = fd, .events = events};
+        }
+    }
+    question->waiting =
+        dg_epmd_poll(question->polled + question->asked, MOST_POLLED - question->asked);
 }
 
 /* A request that has come whole before epmd saw its connection. */
