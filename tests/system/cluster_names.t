@@ -5,6 +5,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
+use List::Util qw(pairs);
 use Test::More;
 
 use constant OTHER_PORT => 4370;
@@ -40,7 +41,10 @@ cluster('long names that are host names', 'a@alpha.lab', 'b@beta.lab', long => 1
 cluster('IPv6, short names', 'a', 'b', args => [qw(-proto_dist inet6_tcp)], family => 6);
 cluster('IPv6, long names', 'a@alpha.lab', 'b@beta.lab', long => 1, args => [qw(-proto_dist inet6_tcp)], family => 6);
 cluster('another EPMD port, by environment', 'a', 'b', env => { ERL_EPMD_PORT => OTHER_PORT });
-$_->must('epmd', '-port', OTHER_PORT, '-kill'), $_->must('epmd', '-daemon', '-port', OTHER_PORT) for $alpha, $beta;
+for my $host ($alpha, $beta) {
+    $host->must('epmd', '-port', OTHER_PORT, '-kill');
+    $host->must('env', (map { $_->[0] . '=' . $_->[1] } pairs($host->shim_env)), 'epmd', '-daemon', '-port', OTHER_PORT);
+}
 cluster('another EPMD port, by argument', 'a', 'b', args => ['-epmd_port', OTHER_PORT, '-start_epmd', 'false']);
 
 done_testing;

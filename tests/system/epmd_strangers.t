@@ -16,7 +16,7 @@ use constant {
     PLAINTEXT  => qr/reason="peer speaks plaintext/,
 };
 
-my $NOTHING = '{ok,[]}';          # what a node makes of an EPMD that hangs up
+my $NOTHING = qr/\{ok,\[\]\}|\{error,address\}/;    # what a node makes of an EPMD that hangs up, later or at once
 
 my $lab = Distguard::Lab->new;
 my ($guarded, $open, $stranger) = map { $lab->host($_) } qw(guarded open stranger);
@@ -63,7 +63,7 @@ learns_nothing('PORT_PLEASE2_REQ of a node that is not there' => qr/^w\x01$/, PL
 
 learns_nothing('net_adm:names of a node' => qr/"secret",$port/, PLAINTEXT, sub {
     return $stranger->must('erl', qw(-noinput -eval),
-        qq(io:format("~0p", [net_adm:names("$_[0]")]), halt().)) =~ s/\Q$NOTHING\E//r;
+        qq(io:format("~0p", [net_adm:names("$_[0]")]), halt().)) =~ s/$NOTHING//r;
 });
 
 # It asks the host that it runs on, and nobody else; so another host's EPMD is brought there.
@@ -102,7 +102,7 @@ subtest 'TLS with a certificate that it signed itself' => sub {
 subtest 'a node guarded under another authority' => sub {
     $stranger->shim(pki => $lab->pki('other'));
     my $foreign = $stranger->node('foreign', long => 1, shim => 1);
-    is_refused(sub { $foreign->call(qq(net_adm:names("$_[0]"))) =~ s/\Q$NOTHING\E//r }, qr/unknown CA/);
+    is_refused(sub { $foreign->call(qq(net_adm:names("$_[0]"))) =~ s/$NOTHING//r }, qr/unknown CA/);
     is($foreign->call("net_adm:ping('secret\@${\$guarded->ip}')"), 'pang', 'and it connects to nobody');
 };
 
