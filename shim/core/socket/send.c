@@ -238,6 +238,13 @@ static void finish_handshake(int fd)
     }
 }
 
+/* Whether a blocking send would go on. Asked before the descriptor's flags, which cost a system
+ * call. */
+static bool is_unfinished(const struct msghdr *message, enum dg_attempt attempt, ssize_t result)
+{
+    return result >= 0 ? (size_t)result < message_size(message) : attempt == DG_ATTEMPT_WAIT;
+}
+
 bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *result)
 {
     int saved = errno;
@@ -255,8 +262,7 @@ bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *resu
         errno = saved;
         return false;
     }
-    if (attempt != DG_ATTEMPT_UNDECIDED && is_blocking(fd, flags) &&
-        (*result >= 0 ? (size_t)*result < message_size(message) : attempt == DG_ATTEMPT_WAIT)) {
+    if (is_unfinished(message, attempt, *result) && is_blocking(fd, flags)) {
         send_rest(fd, message->msg_iov, count, *result, result);
     }
     if (*result > 0 && dg_core.program.kind == DG_PROGRAM_C_NODE) {
