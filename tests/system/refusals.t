@@ -26,8 +26,9 @@ $alpha->shim(conf => { tls => { handshake_timeout => HANDSHAKE_TIMEOUT } });
 $gamma->shim(pki => $lab->pki('other'));
 
 # A short setup time, for the peers that TLS lets in and that then say nothing.
-my $a = $alpha->node('a', long => 1, shim => 1, args => [qw(-kernel net_setuptime 3)]);
-my $good = $beta->node('good', long => 1, shim => 1);
+# Without global: in OTP 25 it runs in circles by itself, plain distribution or not, when two nodes part and meet again.
+my $a = $alpha->node('a', long => 1, shim => 1, args => [qw(-connect_all false -kernel net_setuptime 3)]);
+my $good = $beta->node('good', long => 1, shim => 1, args => [qw(-connect_all false)]);
 my ($port) = $a->call('erl_epmd:port_please("a", {127,0,0,1})') =~ /^\{port,(\d+),/ or die 'no port';
 my $beta_certificate = $lab->pki->certificate_of($beta);
 
