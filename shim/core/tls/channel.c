@@ -56,8 +56,9 @@ void dg_channel_out_of_memory(struct dg_channel *channel, int fd)
 
 /* --- one call's memory --- */
 
-/* The VM's crypto application shares this thread's error queue: it must not be read as ours, nor
- * ours left to it. Clearing an empty queue costs as much as a tenth of a short record. */
+/* The VM's crypto application shares this thread's error queue: it must not be read as ours, which
+ * only a handshake does, nor ours left to it. Clearing an empty queue costs as much as a tenth of a
+ * short record. */
 static void clear_errors(void)
 {
     if (ERR_peek_error() != 0) {
@@ -80,7 +81,9 @@ bool dg_channel_begin(struct dg_channel *channel, int fd, struct dg_scratch **sc
         dg_buffer_borrow(&channel->out, memory->out, sizeof memory->out);
     }
     *scratch = memory;
-    clear_errors();
+    if (channel->state == DG_CHANNEL_HANDSHAKE) {
+        clear_errors();
+    }
     return true;
 }
 
