@@ -93,6 +93,21 @@ static void print_tls(const struct dg_tls_policy *tls)
         dg_print_fact("tls.private_key", "%s", tls->private_key);
     print_certificates("tls.ca", tls->ca);
     dg_print_fact("tls.handshake_timeout", "%g", tls->handshake_timeout);
+    dg_print_fact("tls.max_handshakes", "%u", tls->max_handshakes);
+}
+
+static const char *requests(unsigned remote)
+{
+    switch (remote) {
+    case DG_REMOTE_PORT_PLEASE | DG_REMOTE_NAMES:
+        return "port_please, names";
+    case DG_REMOTE_PORT_PLEASE:
+        return "port_please";
+    case DG_REMOTE_NAMES:
+        return "names";
+    default:
+        return "none";
+    }
 }
 
 static void print_log(const struct dg_log_policy *log)
@@ -117,6 +132,7 @@ static void print_policy(const struct dg_policy *policy)
         dg_print_fact("epmd.port", "%u", policy->epmd.port);
     else
         dg_print_fact("epmd.port", "%s", "as the program's");
+    dg_print_fact("epmd.remote_requests", "%s", requests(policy->epmd.remote_requests));
     print_tls(&policy->tls);
     print_log(&policy->log);
 }

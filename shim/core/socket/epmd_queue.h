@@ -30,8 +30,8 @@ size_t dg_epmd_poll(struct pollfd *polled, size_t room);
 /* Goes on with the connections that poll found readable, and ends those that took too long. */
 void dg_epmd_go_on(const struct pollfd *polled, size_t count);
 
-/* Whether nobody is taken in for a moment, as there is no descriptor left: the listeners, which stay
- * readable, need not be polled. */
+/* Whether nobody is taken in for a moment, as there is no descriptor left: the listeners, which
+ * stay readable, need not be polled. */
 bool dg_epmd_rests(void);
 
 /* Milliseconds until the next one has waited too long, or the rest is over; -1 for neither. */
