@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <time.h>
 
 #include "shim/core/core.h"
@@ -421,18 +420,14 @@ bool dg_epmd_is_ready(int listener)
     return first_ready(listener) < visitors;
 }
 
-/* epmd's write blocks, and a peer that does not read its answer must not hold up its loop: the
- * kernel is to take the whole answer at once, as far as net.core.wmem_max lets it; what goes beyond
- * that has its time limit. */
-static void limit_sending(int fd)
+/* A peer that does not read its answer must not hold up epmd's loop: the kernel is to take the
+ * whole answer at once, as far as net.core.wmem_max lets it. Who leaves more than that unread is
+ * hung up on (send.c). */
+static void make_room_for_answer(int fd)
 {
-    double seconds = dg_core.policy->tls.handshake_timeout;
-    struct timeval limit = {.tv_sec = (time_t)seconds,
-                            .tv_usec = (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)};
     int answer = LONGEST_ANSWER;
 
     (void)dg_core.real.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &answer, sizeof answer);
-    (void)dg_core.real.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
 int dg_epmd_accept(int listener, struct sockaddr *address, socklen_t *size)
@@ -447,7 +442,7 @@ int dg_epmd_accept(int listener, struct sockaddr *address, socklen_t *size)
     arrival = room[index].arrival;
     strike_out(index);
     if (!dg_arrival_is_internet(&arrival) || !dg_arrival_is_local(&arrival)) {
-        limit_sending(arrival.fd);
+        make_room_for_answer(arrival.fd);
     }
     dg_arrival_introduce(&arrival, address, size);
     return arrival.fd;

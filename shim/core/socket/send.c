@@ -238,6 +238,18 @@ static void finish_handshake(int fd)
     }
 }
 
+/* epmd's loop waits for no peer: it takes EAGAIN for a failure and closes. */
+static void hang_up_on_slow(int fd, enum dg_attempt attempt)
+{
+    struct dg_socket *socket = attempt == DG_ATTEMPT_WAIT ? dg_table_lock(fd) : NULL;
+
+    if (socket != NULL) {
+        dg_audit_refused(socket, "peer does not read EPMD's answer", NULL);
+        dg_table_unlock(socket);
+        errno = EAGAIN;
+    }
+}
+
 /* Whether a blocking send would go on. Asked before the descriptor's flags, which cost a system
  * call. */
 static bool is_unfinished(const struct msghdr *message, enum dg_attempt attempt, ssize_t result)
@@ -262,7 +274,9 @@ bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *resu
         errno = saved;
         return false;
     }
-    if (is_unfinished(message, attempt, *result) && is_blocking(fd, flags)) {
+    if (dg_core.program.kind == DG_PROGRAM_EPMD) {
+        hang_up_on_slow(fd, attempt);
+    } else if (is_unfinished(message, attempt, *result) && is_blocking(fd, flags)) {
         send_rest(fd, message->msg_iov, count, *result, result);
     }
     if (*result > 0 && dg_core.program.kind == DG_PROGRAM_C_NODE) {
