@@ -14,7 +14,7 @@
 struct dg_scratch {
     uint8_t in[DG_BATCH + DG_TLS_RECORD_MAX];
     /* a batch's records: 16 of them, and some room for control records */
-    uint8_t out[DG_BATCH + 32 * (DG_TLS_RECORD_MAX - DG_PLAINTEXT_MAX)];
+    uint8_t out[DG_BATCH + (size_t)32 * (DG_TLS_RECORD_MAX - DG_PLAINTEXT_MAX)];
 };
 
 /* NULL where memory is out. */
