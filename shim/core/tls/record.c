@@ -1,6 +1,11 @@
 #include "shim/core/tls/record.h"
 
 #include <openssl/crypto.h>
+#include <string.h>
+
+/* Up to here a copy is cheaper than another call of OpenSSL's: pieces are gathered and handled at
+ * once. */
+enum { SHORT = 1024 };
 
 enum { LEGACY_VERSION_HIGH = 3, LEGACY_VERSION_LOW = 3 };
 
@@ -34,7 +39,12 @@ int dg_seal_begin(struct dg_sealing *sealing, struct dg_keys *keys, enum dg_cont
     return dg_buffer_append(out, header, sizeof header) ? 0 : -1;
 }
 
-int dg_seal_add(struct dg_sealing *sealing, const void *bytes, size_t size)
+static bool is_short(const struct dg_sealing *sealing)
+{
+    return sealing->size <= SHORT;
+}
+
+static int encrypt(struct dg_sealing *sealing, const uint8_t *bytes, size_t size)
 {
     struct dg_buffer *out = sealing->out;
     int count;
@@ -47,14 +57,39 @@ int dg_seal_add(struct dg_sealing *sealing, const void *bytes, size_t size)
     return 0;
 }
 
+int dg_seal_add(struct dg_sealing *sealing, const void *bytes, size_t size)
+{
+    struct dg_buffer *out = sealing->out;
+
+    if (!is_short(sealing)) {
+        return encrypt(sealing, bytes, size);
+    }
+    memcpy(out->bytes + out->end, bytes, size);
+    out->end += size;
+    return 0;
+}
+
+/* The content type is the last byte of what is encrypted. */
+static int encrypt_last(struct dg_sealing *sealing)
+{
+    struct dg_buffer *out = sealing->out;
+    uint8_t type = (uint8_t)sealing->type;
+
+    if (!is_short(sealing)) {
+        return encrypt(sealing, &type, 1);
+    }
+    out->bytes[out->end] = type;
+    out->end -= sealing->size;
+    return encrypt(sealing, out->bytes + out->end, sealing->size + 1);
+}
+
 int dg_seal_end(struct dg_sealing *sealing)
 {
     struct dg_buffer *out = sealing->out;
     EVP_CIPHER_CTX *cipher = sealing->keys->cipher;
-    uint8_t type = (uint8_t)sealing->type;
     int count;
 
-    if (dg_seal_add(sealing, &type, 1) != 0 ||
+    if (encrypt_last(sealing) != 0 ||
         EVP_EncryptFinal_ex(cipher, out->bytes + out->end, &count) != 1 ||
         EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, DG_TAG_SIZE, out->bytes + out->end) !=
             1) {
@@ -82,13 +117,29 @@ size_t dg_open_room(size_t size)
     return size > DG_TLS_RECORD_OVERHEAD ? size - DG_TLS_RECORD_OVERHEAD : 0;
 }
 
-/* Decrypts all of the inner plaintext, its last byte (the content type, where there is no padding)
- * apart, so that the caller's buffer need not have room for it. */
+/* Decrypts the inner plaintext of `room` bytes and one more (the content type, where there is no
+ * padding), which goes to *last, so that the caller's buffer need not have room for it. */
+static bool decrypt_inner(EVP_CIPHER_CTX *cipher, const uint8_t *inner, size_t room,
+                          uint8_t *plaintext, uint8_t *last)
+{
+    uint8_t whole[SHORT + 1];
+    int count;
+
+    if (room > SHORT) {
+        return EVP_DecryptUpdate(cipher, plaintext, &count, inner, (int)room) == 1 &&
+               EVP_DecryptUpdate(cipher, last, &count, inner + room, 1) == 1;
+    }
+    if (EVP_DecryptUpdate(cipher, whole, &count, inner, (int)room + 1) != 1) {
+        return false;
+    }
+    memcpy(plaintext, whole, room);
+    *last = whole[room];
+    return true;
+}
+
 static bool decrypt(struct dg_keys *keys, const uint8_t *record, size_t size, uint8_t *plaintext,
                     uint8_t *last)
 {
-    const uint8_t *inner = record + DG_TLS_HEADER_SIZE;
-    size_t room = dg_open_room(size);
     uint8_t nonce[DG_NONCE_SIZE];
     uint8_t none[EVP_MAX_BLOCK_LENGTH];
     int count;
@@ -98,8 +149,8 @@ static bool decrypt(struct dg_keys *keys, const uint8_t *record, size_t size, ui
            EVP_CIPHER_CTX_ctrl(keys->cipher, EVP_CTRL_AEAD_SET_TAG, DG_TAG_SIZE,
                                (void *)(record + size - DG_TAG_SIZE)) == 1 &&
            EVP_DecryptUpdate(keys->cipher, NULL, &count, record, DG_TLS_HEADER_SIZE) == 1 &&
-           EVP_DecryptUpdate(keys->cipher, plaintext, &count, inner, (int)room) == 1 &&
-           EVP_DecryptUpdate(keys->cipher, last, &count, inner + room, 1) == 1 &&
+           decrypt_inner(keys->cipher, record + DG_TLS_HEADER_SIZE, dg_open_room(size), plaintext,
+                         last) &&
            EVP_DecryptFinal_ex(keys->cipher, none, &count) == 1;
 }
 
