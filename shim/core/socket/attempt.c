@@ -62,3 +62,18 @@ bool dg_is_guarded(int fd)
     }
     return guarded;
 }
+
+bool dg_is_confined(const struct dg_socket *socket)
+{
+    switch ((enum dg_role)socket->role) {
+    case DG_ROLE_GUARDED:
+    case DG_ROLE_DISTRIBUTION_INCOMING:
+    case DG_ROLE_EPMD_ASKING:
+    case DG_ROLE_EPMD_INCOMING:
+    case DG_ROLE_REFUSED:
+    case DG_ROLE_FOREIGN:
+        return true;
+    default:
+        return socket->expected;
+    }
+}

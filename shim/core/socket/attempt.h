@@ -28,4 +28,8 @@ enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, ssize_
 
 bool dg_is_guarded(int fd);
 
+/* Whether nothing may pass this (locked) socket but by receive and send, where it is encrypted or
+ * looked at first: it is guarded, is going to be, or asks an EPMD. */
+bool dg_is_confined(const struct dg_socket *socket);
+
 #endif

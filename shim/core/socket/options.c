@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 
 #include "shim/core/core.h"
+#include "shim/core/socket/attempt.h"
 #include "shim/core/socket/audit.h"
 #include "shim/core/socket/hooks.h"
 #include "shim/core/socket/table.h"
@@ -72,8 +73,7 @@ bool dg_hook_unsupported(int fd, const char *call)
     if (socket == NULL) {
         return false;
     }
-    refused = socket->role == DG_ROLE_GUARDED || socket->role == DG_ROLE_DISTRIBUTION_INCOMING ||
-              socket->role == DG_ROLE_FOREIGN || socket->expected;
+    refused = dg_is_confined(socket);
     if (refused) {
         dg_audit_unsupported(socket, call);
         errno = EOPNOTSUPP;

@@ -337,8 +337,7 @@ bool dg_hook_sendfile(int fd, int from, off_t *offset, size_t count, ssize_t *re
         if (socket == NULL) {
             return false;
         }
-        if (socket->role == DG_ROLE_REFUSED || socket->role == DG_ROLE_FOREIGN ||
-            socket->role == DG_ROLE_DISTRIBUTION_INCOMING || socket->expected) {
+        if (dg_is_confined(socket)) {
             dg_table_unlock(socket);
             (void)dg_attempt_failed(result, EPIPE);
             return true;
