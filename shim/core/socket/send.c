@@ -194,6 +194,12 @@ static void send_rest(int fd, const struct iovec *vector, int count, ssize_t tak
 
 static bool send_flags_supported(int fd, const struct msghdr *message, int flags)
 {
+    /* It connects and sends in one, before the connection could be known for distribution; who is
+     * told so connects first. */
+    if ((flags & MSG_FASTOPEN) != 0 && dg_table_role(fd) == DG_ROLE_NEW) {
+        errno = EOPNOTSUPP;
+        return false;
+    }
     if ((flags & (MSG_OOB | MSG_ZEROCOPY | MSG_FASTOPEN)) == 0 && message->msg_controllen == 0) {
         return true;
     }
