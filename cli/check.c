@@ -179,10 +179,10 @@ static int print_profiles(const struct dg_policy *policy, struct dg_error *error
 }
 
 /* As a node would, with this user's rights. */
-static int try_credentials(const struct dg_tls_policy *tls, struct dg_error *error)
+static int try_credentials(const struct dg_policy *policy, struct dg_error *error)
 {
     struct dg_credentials *credentials = NULL;
-    int result = dg_credentials_load(tls, &credentials, error);
+    int result = dg_credentials_load(policy, &credentials, error);
 
     dg_credentials_free(credentials);
     return result;
@@ -196,7 +196,7 @@ static int judge(const struct dg_policy *policy)
         dg_print_fact("verdict", "%s", "off: nothing is guarded");
         return DG_EXIT_OK;
     }
-    if (dg_forecast_check(policy, &error) != 0 || try_credentials(&policy->tls, &error) != 0) {
+    if (dg_forecast_check(policy, &error) != 0 || try_credentials(policy, &error) != 0) {
         dg_print_fact("verdict", "%s", "refused: nodes do not start");
         dg_complain("%s", error.text);
         return DG_EXIT_FAILURE;

@@ -16,9 +16,24 @@
 
 #define DG_POLICY_DEFAULT_FILE "/etc/distguard/shim.conf"
 
+/* Neighbours understand each other: a cluster goes from one to the next, node by node. */
 enum dg_mode {
-    DG_MODE_OFF,
-    DG_MODE_REQUIRE,
+    DG_MODE_OFF,     /* as without the shim */
+    DG_MODE_ALLOW,   /* takes plaintext and TLS, speaks plaintext */
+    DG_MODE_PREFER,  /* takes plaintext and TLS, speaks TLS */
+    DG_MODE_REQUIRE, /* TLS alone, but for `local` */
+};
+
+/* How the node name that a peer claims is held against its certificate. */
+enum dg_node_names {
+    DG_NODE_NAMES_HOST,  /* the host part is one of its DNS or IP names */
+    DG_NODE_NAMES_EXACT, /* it has the URI erlang:NAME@HOST */
+    DG_NODE_NAMES_OFF,
+};
+
+enum dg_tls_version {
+    DG_TLS_1_2,
+    DG_TLS_1_3,
 };
 
 /* Who may connect in plaintext from this very host. */
@@ -107,6 +122,26 @@ struct dg_distribution_policy {
     struct dg_port_list ports; /* distribution ports that EPMD does not reveal */
 };
 
+enum { DG_SPKI_SIZE = 32 };
+
+/* One entry of `peers`: certificates that have all of what it names may join. */
+struct dg_peer_rule {
+    char *dns;            /* a SAN, or a pattern such as *.example.org; NULL: any */
+    struct dg_network ip; /* a SAN within it; of no family: any */
+    char *uri;            /* a SAN, or a SPIFFE ID that ends in a wildcard segment; NULL: any */
+    bool pinned;          /* the key must be that of `spki`, too */
+    uint8_t spki[DG_SPKI_SIZE];  /* SHA-256 of its SubjectPublicKeyInfo */
+    struct dg_string_list nodes; /* patterns of node names, such as web@*; none: any */
+    struct dg_place place;
+};
+
+struct dg_peer_list {
+    struct dg_peer_rule *rules;
+    size_t count;
+    struct dg_place place; /* of the list itself */
+    bool given;            /* false: any certificate of the trust anchors */
+};
+
 /* What another host may ask of EPMD; bits. */
 enum {
     DG_REMOTE_PORT_PLEASE = 1,
@@ -126,6 +161,10 @@ struct dg_tls_policy {
     char *certificate; /* absolute paths of PEM files */
     char *private_key;
     char *ca;
+    char *crl; /* NULL: none */
+    enum dg_tls_version min_version;
+    int64_t rekey_bytes;      /* of plaintext under one key; then a KeyUpdate is sent */
+    unsigned keyupdate_limit; /* how many KeyUpdates a second a peer may send */
     double handshake_timeout; /* seconds */
     unsigned max_handshakes;  /* how many connections may wait for theirs at once */
 };
@@ -147,6 +186,9 @@ struct dg_policy {
     struct dg_distribution_policy distribution;
     struct dg_epmd_policy epmd;
     struct dg_tls_policy tls;
+    struct dg_peer_list peers;
+    enum dg_node_names node_names;
+    struct dg_place node_names_place;
     struct dg_log_policy log;
     struct dg_string_list programs;
     struct dg_place programs_place;
@@ -195,6 +237,7 @@ bool dg_policy_guards(const struct dg_policy *policy, const char *program);
 
 /* The words of shim.conf, for messages; never NULL. */
 const char *dg_mode_name(enum dg_mode mode);
+const char *dg_node_names_name(enum dg_node_names node_names);
 const char *dg_local_name(enum dg_local local);
 const char *dg_log_level_name(enum dg_log_level level);
 

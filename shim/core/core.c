@@ -77,7 +77,7 @@ static int start(const char *program, struct dg_policy *policy, struct dg_error 
         (dg_core.program.kind == DG_PROGRAM_EPMD && dg_prepare_epmd(error) != 0)) {
         return -1;
     }
-    if (dg_tls_start(error) != 0 || dg_credentials_load(&policy->tls, &credentials, error) != 0) {
+    if (dg_tls_start(error) != 0 || dg_credentials_load(policy, &credentials, error) != 0) {
         return -1;
     }
     dg_core.credentials = credentials;

@@ -16,12 +16,21 @@
 #include "shim/core/tls/credentials.h"
 #include "tests/unit/support/pki.h"
 
+/* As the policy that it is a part of. */
+static int load(const struct dg_tls_policy *tls, struct dg_credentials **credentials,
+                struct dg_error *error)
+{
+    const struct dg_policy policy = {.tls = *tls};
+
+    return dg_credentials_load(&policy, credentials, error);
+}
+
 static void assert_loads(const struct dg_tls_policy *policy)
 {
     struct dg_credentials *credentials = NULL;
     struct dg_error error;
 
-    if (dg_credentials_load(policy, &credentials, &error) != 0) {
+    if (load(policy, &credentials, &error) != 0) {
         fail_msg("refused: %s", error.text);
     }
     assert_non_null(credentials);
@@ -38,7 +47,7 @@ static void assert_refused(const struct dg_tls_policy *policy, const char *path,
 
     ERR_raise(ERR_LIB_PEM, 1); /* as the VM's crypto application could have left it */
     (void)snprintf(wanted, sizeof wanted, "%s: %s", path, words);
-    assert_int_equal(dg_credentials_load(policy, &credentials, &error), -1);
+    assert_int_equal(load(policy, &credentials, &error), -1);
     assert_string_equal(error.text, wanted);
     assert_null(credentials);
     assert_int_equal(ERR_peek_error(), 0);
@@ -81,7 +90,7 @@ static void test_a_key_that_others_can_read_is_refused(void **state)
     pki_copy("ours/node.key", "ours/open.key");
     policy.private_key = pki_path("ours/open.key");
     assert_int_equal(chmod(policy.private_key, 0640), 0);
-    assert_int_equal(dg_credentials_load(&policy, &credentials, &error), -1);
+    assert_int_equal(load(&policy, &credentials, &error), -1);
     assert_non_null(strstr(error.text, policy.private_key));
     assert_non_null(strstr(error.text, "private key"));
     assert_non_null(strstr(error.text, "chmod"));
@@ -99,7 +108,7 @@ static void test_a_trust_anchor_that_others_can_write_is_refused(void **state)
     pki_copy("ours/ca.pem", "writable.pem");
     policy.ca = pki_path("writable.pem");
     assert_int_equal(chmod(policy.ca, 0666), 0);
-    assert_int_equal(dg_credentials_load(&policy, &credentials, &error), -1);
+    assert_int_equal(load(&policy, &credentials, &error), -1);
     assert_non_null(strstr(error.text, policy.ca));
     assert_non_null(strstr(error.text, "trust anchors"));
 }
@@ -277,11 +286,11 @@ static void test_a_directory_or_a_fifo_is_refused_at_once(void **state)
 
     (void)state;
     policy.ca = pki_path("ours");
-    assert_int_equal(dg_credentials_load(&policy, &credentials, &error), -1);
+    assert_int_equal(load(&policy, &credentials, &error), -1);
     assert_non_null(strstr(error.text, policy.ca));
     policy.ca = pki_path("fifo");
     assert_int_equal(mkfifo(policy.ca, 0600), 0);
-    assert_int_equal(dg_credentials_load(&policy, &credentials, &error), -1);
+    assert_int_equal(load(&policy, &credentials, &error), -1);
     assert_non_null(strstr(error.text, policy.ca));
 }
 

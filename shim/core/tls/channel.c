@@ -145,6 +145,7 @@ void dg_channel_free(struct dg_channel *channel)
         return;
     }
     dg_handshake_free(channel->handshake);
+    dg_identity_clear(&channel->agreed.identity);
     dg_keys_clear(&channel->receiving);
     dg_keys_clear(&channel->sending);
     dg_buffer_clear(&channel->in);
@@ -166,6 +167,16 @@ void dg_channel_end_sending(struct dg_channel *channel, int fd)
     channel->sending_ended = true;
     dg_channel_flush(channel, fd);
     dg_channel_end(channel, fd);
+}
+
+void dg_channel_refuse(struct dg_channel *channel, int fd, const char *reason)
+{
+    struct dg_scratch *scratch;
+
+    if (channel->state != DG_CHANNEL_FAILED && dg_channel_begin(channel, fd, &scratch)) {
+        dg_channel_fail_alert(channel, fd, DG_ALERT_ACCESS_DENIED, reason);
+        dg_channel_end(channel, fd);
+    }
 }
 
 void dg_channel_close(struct dg_channel *channel, int fd)
@@ -217,4 +228,14 @@ const char *dg_channel_cipher(const struct dg_channel *channel)
 const char *dg_channel_peer_certificate(const struct dg_channel *channel)
 {
     return channel->agreed.certificate;
+}
+
+const char *dg_channel_group(const struct dg_channel *channel)
+{
+    return channel->agreed.group;
+}
+
+const struct dg_identity *dg_channel_identity(const struct dg_channel *channel)
+{
+    return channel->was_open ? &channel->agreed.identity : NULL;
 }

@@ -21,6 +21,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "policy/identity.h"
 #include "shim/core/tls/credentials.h"
 
 struct dg_channel;
@@ -73,6 +74,10 @@ ssize_t dg_channel_readable(struct dg_channel *channel, int fd);
 /* Sends our close_notify: nothing can be sent any more. As much as the kernel takes at once. */
 void dg_channel_end_sending(struct dg_channel *channel, int fd);
 
+/* Ends an open channel whose peer the policy does not admit: alert access_denied, and `reason` for
+ * dg_channel_reason(). */
+void dg_channel_refuse(struct dg_channel *channel, int fd, const char *reason);
+
 /* Before the descriptor's close: sends what can be sent at once and close_notify, and empties the
  * kernel's receive queue, because a close with unread bytes would reset the connection and destroy
  * what is still under way. */
@@ -86,10 +91,14 @@ const char *dg_channel_reason(const struct dg_channel *channel);
 /* Whether it ever was open: tells a refused peer from a broken connection. */
 bool dg_channel_was_open(const struct dg_channel *channel);
 
-/* What was negotiated, for the log: protocol version, cipher suite, the peer's certificate in
- * words. "" before. */
+/* What was negotiated, for the log: protocol version, cipher suite, group of the key exchange,
+ * the peer's certificate in words. "" before. */
 const char *dg_channel_version(const struct dg_channel *channel);
 const char *dg_channel_cipher(const struct dg_channel *channel);
+const char *dg_channel_group(const struct dg_channel *channel);
 const char *dg_channel_peer_certificate(const struct dg_channel *channel);
+
+/* Whom the peer's certificate stands for; NULL before the channel is open. */
+const struct dg_identity *dg_channel_identity(const struct dg_channel *channel);
 
 #endif

@@ -302,7 +302,7 @@ static int build(SSL_CTX *context, const struct dg_tls_policy *policy, struct ma
     return set_own(context, policy, material->chain, material->key, error);
 }
 
-int dg_credentials_load(const struct dg_tls_policy *policy, struct dg_credentials **credentials,
+int dg_credentials_load(const struct dg_policy *policy, struct dg_credentials **credentials,
                         struct dg_error *error)
 {
     struct material material = {.chain = sk_X509_new_null(), .anchors = sk_X509_new_null()};
@@ -315,7 +315,8 @@ int dg_credentials_load(const struct dg_tls_policy *policy, struct dg_credential
         (void)dg_fail(error,
                       "OpenSSL makes no TLS context: out of memory, or a broken OPENSSL_CONF");
     } else {
-        result = build(made->context, policy, &material, error);
+        made->policy = policy;
+        result = build(made->context, &policy->tls, &material, error);
     }
     ERR_clear_error();
     sk_X509_pop_free(material.chain, X509_free);

@@ -20,12 +20,13 @@ int dg_tls_start(struct dg_error *error);
 
 /*
  * Reads and checks the files that the policy names: certificate chain, private key (permissions,
- * never a passphrase prompt, match with the certificate), trust anchors.
+ * never a passphrase prompt, match with the certificate), trust anchors. `policy` must outlive the
+ * credentials: its `peers` are asked in every handshake.
  *
  * Returns 0 and credentials that the caller frees with dg_credentials_free(), or -1 with the reason
  * in `error`.
  */
-int dg_credentials_load(const struct dg_tls_policy *policy, struct dg_credentials **credentials,
+int dg_credentials_load(const struct dg_policy *policy, struct dg_credentials **credentials,
                         struct dg_error *error);
 void dg_credentials_free(struct dg_credentials *credentials);
 

@@ -15,7 +15,9 @@ struct dg_handshake;
 struct dg_agreed {
     char version[16];
     char cipher[40];
-    char certificate[256]; /* the peer's, in words */
+    char group[24];              /* "" where OpenSSL has no name for it */
+    char certificate[256];       /* the peer's, in words */
+    struct dg_identity identity; /* the peer's; to be cleared */
 };
 
 enum dg_handshake_state {

@@ -8,6 +8,7 @@
 
 struct dg_credentials {
     SSL_CTX *context;
+    const struct dg_policy *policy; /* outlives it */
 };
 
 /* The library context of our own; NULL before dg_tls_start(). */

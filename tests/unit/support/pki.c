@@ -141,10 +141,11 @@ struct dg_tls_policy pki_policy(const char *authority, const char *name, const c
 
 struct dg_credentials *pki_credentials(const char *authority, const char *name, const char *anchors)
 {
-    struct dg_tls_policy policy = pki_policy(authority, name, anchors);
+    static struct dg_policy policy; /* outlives what is made of it */
     struct dg_credentials *credentials = NULL;
     struct dg_error error;
 
+    policy.tls = pki_policy(authority, name, anchors);
     need(dg_credentials_load(&policy, &credentials, &error) == 0, error.text);
     return credentials;
 }
