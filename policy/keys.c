@@ -34,15 +34,23 @@ static void text_add(struct text *text, const char *separator, const char *quote
         text->bytes[text->used] = '\0';
 }
 
-/* The names of the groups that lead to this one, each with a dot behind it. */
+/* The names of the groups that lead to this one, each with a dot behind it; the members of a list
+ * have a number for a name: "profiles.p.peers[0].". */
 static void prefix_of(const config_setting_t *group, struct text *prefix)
 {
-    const char *name;
+    const config_setting_t *parent = config_setting_parent(group);
+    const char *name = config_setting_name(group);
+    char member[TEXT_SIZE];
 
     if (config_setting_is_root(group))
         return;
-    prefix_of(config_setting_parent(group), prefix);
-    name = config_setting_name(group);
+    if (name == NULL) {
+        (void)snprintf(member, sizeof member, "%s[%d]", config_setting_name(parent),
+                       config_setting_index(group));
+        parent = config_setting_parent(parent);
+        name = member;
+    }
+    prefix_of(parent, prefix);
     text_add(prefix, "", "", name, strlen(name));
     text_add(prefix, "", "", ".", 1);
 }
@@ -94,11 +102,12 @@ static int fail_key(const struct reader *reader, const struct dg_key *key,
 static int parse(const struct reader *reader, const struct dg_key *key,
                  const config_setting_t *group, const config_setting_t *setting)
 {
-    struct dg_reading reading = {.source = reader->document->source, .at = setting};
+    struct dg_reading reading = {.document = reader->document, .at = setting};
     char *into = reader->into;
 
     if (key->parse(key, setting, into + key->offset, &reading) != 0)
-        return fail_key(reader, key, group, reading.at, reading.what.text);
+        return reading.complete ? dg_fail(reader->error, "%s", reading.what.text)
+                                : fail_key(reader, key, group, reading.at, reading.what.text);
     if (key->place != 0) {
         struct dg_place place = dg_place_of(&reading, setting);
 
@@ -110,7 +119,7 @@ static int parse(const struct reader *reader, const struct dg_key *key,
 /* A default goes the way of a value in the file: there is one parser for both. */
 static int parse_standard(const struct reader *reader, const struct dg_key *key)
 {
-    struct dg_reading reading = {.source = NULL};
+    struct dg_reading reading = {.document = NULL};
     config_t config;
     char *text;
     int result = -1;

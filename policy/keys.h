@@ -11,7 +11,6 @@
 
 #include "policy/error.h"
 #include "policy/reading.h"
-#include "policy/source.h"
 #include "policy/words.h"
 
 struct dg_key;
@@ -30,12 +29,6 @@ struct dg_key {
     const struct dg_word *words; /* for dg_parse_word */
     double low, high;            /* for numbers, inclusive */
     const char *allowed;         /* for messages; NULL: the words */
-};
-
-/* A configuration file that has been parsed. */
-struct dg_document {
-    const struct dg_source *source;
-    config_t config;
 };
 
 /* The groups in which a key is looked up: the first that has it counts. The others are what the

@@ -75,3 +75,13 @@ void dg_string_list_free(struct dg_string_list *list)
         free(list->strings[i]);
     free(list->strings);
 }
+
+void dg_peer_list_free(struct dg_peer_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->rules[i].dns);
+        free(list->rules[i].uri);
+        dg_string_list_free(&list->rules[i].nodes);
+    }
+    free(list->rules);
+}

@@ -14,5 +14,6 @@ int dg_string_list_append(struct dg_string_list *list, const char *string);
 void dg_bind_list_free(struct dg_bind_list *list);
 void dg_network_list_free(struct dg_network_list *list);
 void dg_string_list_free(struct dg_string_list *list);
+void dg_peer_list_free(struct dg_peer_list *list);
 
 #endif

@@ -70,6 +70,16 @@ const char *dg_mode_name(enum dg_mode mode)
     return name_of(dg_mode_words, mode);
 }
 
+const char *dg_node_names_name(enum dg_node_names node_names)
+{
+    return name_of(dg_node_names_words, node_names);
+}
+
+const char *dg_tls_version_name(enum dg_tls_version version)
+{
+    return name_of(dg_tls_version_words, version);
+}
+
 const char *dg_local_name(enum dg_local local)
 {
     return name_of(dg_local_words, local);

@@ -210,6 +210,7 @@ void dg_policy_free(struct dg_policy *policy)
     dg_string_list_free(&policy->programs);
     dg_string_list_free(&policy->profiles);
     dg_string_list_free(&policy->files);
+    dg_peer_list_free(&policy->peers);
     dg_bind_list_free(&policy->distribution.bind);
     dg_bind_list_free(&policy->distribution.connect_from);
     dg_network_list_free(&policy->distribution.allow_from);
@@ -221,6 +222,7 @@ void dg_policy_free(struct dg_policy *policy)
     free(policy->tls.certificate);
     free(policy->tls.private_key);
     free(policy->tls.ca);
+    free(policy->tls.crl);
     free(policy->log.file);
     free(policy->file);
     free(policy->profile);

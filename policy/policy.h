@@ -238,6 +238,7 @@ bool dg_policy_guards(const struct dg_policy *policy, const char *program);
 /* The words of shim.conf, for messages; never NULL. */
 const char *dg_mode_name(enum dg_mode mode);
 const char *dg_node_names_name(enum dg_node_names node_names);
+const char *dg_tls_version_name(enum dg_tls_version version);
 const char *dg_local_name(enum dg_local local);
 const char *dg_log_level_name(enum dg_log_level level);
 

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 int dg_wrong(struct dg_reading *reading, const config_setting_t *at, const char *format, ...)
 {
@@ -48,14 +49,21 @@ const char *dg_text_of(const config_setting_t *setting, struct dg_reading *readi
     return text;
 }
 
+int dg_copy_text(const char *text, char **target, const config_setting_t *setting,
+                 struct dg_reading *reading)
+{
+    *target = strdup(text);
+    return *target == NULL ? dg_wrong(reading, setting, "out of memory") : 0;
+}
+
 struct dg_place dg_place_of(const struct dg_reading *reading, const config_setting_t *setting)
 {
     struct dg_place place = {.file = NULL};
     unsigned line = config_setting_source_line(setting);
 
-    if (reading->source != NULL) {
-        place.file = dg_source_file(reading->source, line);
-        place.line = dg_source_line(reading->source, line);
+    if (reading->document != NULL) {
+        place.file = dg_source_file(reading->document->source, line);
+        place.line = dg_source_line(reading->document->source, line);
     }
     return place;
 }

@@ -5,6 +5,8 @@
 #include "policy/words.h"
 
 _Static_assert(sizeof(enum dg_mode) == sizeof(unsigned) &&
+                   sizeof(enum dg_node_names) == sizeof(unsigned) &&
+                   sizeof(enum dg_tls_version) == sizeof(unsigned) &&
                    sizeof(enum dg_local) == sizeof(unsigned) &&
                    sizeof(enum dg_log_level) == sizeof(unsigned),
                "dg_parse_word stores words as unsigned");
@@ -70,6 +72,17 @@ const struct dg_key dg_schema_profile[] = {
      .place = offsetof(struct dg_policy, local_place),
      .standard = "\"same-user\"",
      .words = dg_local_words},
+    {.path = "peers",
+     .parse = dg_parse_peers,
+     .offset = offsetof(struct dg_policy, peers),
+     .allowed =
+         "a list of groups, such as ( { dns = \"*.web.example.org\"; nodes = \"web@*\"; } )"},
+    {.path = "node_names",
+     .parse = dg_parse_word,
+     .offset = offsetof(struct dg_policy, node_names),
+     .place = offsetof(struct dg_policy, node_names_place),
+     .standard = "\"host\"",
+     .words = dg_node_names_words},
     {.path = "programs",
      .parse = dg_parse_programs,
      .offset = offsetof(struct dg_policy, programs),
@@ -143,6 +156,15 @@ const struct dg_key dg_schema_profile[] = {
      .offset = offsetof(struct dg_policy, tls.ca),
      .standard = "\"/etc/distguard/ca.pem\"",
      .allowed = "the absolute path of a PEM file"},
+    {.path = "tls.crl",
+     .parse = dg_parse_path,
+     .offset = offsetof(struct dg_policy, tls.crl),
+     .allowed = "the absolute path of a PEM file"},
+    {.path = "tls.min_version",
+     .parse = dg_parse_word,
+     .offset = offsetof(struct dg_policy, tls.min_version),
+     .standard = "\"1.3\"",
+     .words = dg_tls_version_words},
     {.path = "tls.handshake_timeout",
      .parse = dg_parse_seconds,
      .offset = offsetof(struct dg_policy, tls.handshake_timeout),
@@ -156,6 +178,20 @@ const struct dg_key dg_schema_profile[] = {
      .low = 1,
      .high = 1000,
      .allowed = "a whole number from 1 to 1000"},
+    {.path = "tls.rekey_bytes",
+     .parse = dg_parse_large,
+     .offset = offsetof(struct dg_policy, tls.rekey_bytes),
+     .standard = "68719476736L",
+     .low = 65536,
+     .high = 274877906944,
+     .allowed = "a whole number from 65536 to 274877906944L"},
+    {.path = "tls.keyupdate_limit",
+     .parse = dg_parse_whole,
+     .offset = offsetof(struct dg_policy, tls.keyupdate_limit),
+     .standard = "10",
+     .low = 1,
+     .high = 1000,
+     .allowed = "a whole number from 1 to 1000"},
     {.path = "log.target",
      .parse = dg_parse_log_target,
      .offset = offsetof(struct dg_policy, log),
@@ -166,5 +202,32 @@ const struct dg_key dg_schema_profile[] = {
      .offset = offsetof(struct dg_policy, log.level),
      .standard = "\"info\"",
      .words = dg_log_level_words},
+    {.path = NULL},
+};
+
+const struct dg_key dg_schema_peer[] = {
+    {.path = "dns",
+     .parse = dg_parse_dns,
+     .offset = offsetof(struct dg_peer_rule, dns),
+     .allowed =
+         "a host name of letters, digits and hyphens, or one whose first label is *, such as "
+         "\"*.web.example.org\""},
+    {.path = "ip",
+     .parse = dg_parse_network,
+     .offset = offsetof(struct dg_peer_rule, ip),
+     .allowed = "an address, or a network such as \"10.0.0.0/8\""},
+    {.path = "uri",
+     .parse = dg_parse_uri,
+     .offset = offsetof(struct dg_peer_rule, uri),
+     .allowed = "a URI; only that of a SPIFFE ID may end in a wildcard, such as "
+                "\"spiffe://example.org/web/*\""},
+    {.path = "spki",
+     .parse = dg_parse_pin,
+     .allowed = "the SHA-256 of the public key, as \"sha256:\" and 64 hexadecimal digits, or "
+                "\"sha256/\" and base64"},
+    {.path = "nodes",
+     .parse = dg_parse_nodes,
+     .offset = offsetof(struct dg_peer_rule, nodes),
+     .allowed = "a pattern of node names, such as \"web@*\", or an array of them"},
     {.path = NULL},
 };

@@ -15,5 +15,6 @@ struct dg_schema_top {
 
 extern const struct dg_key dg_schema_top[];     /* fill a struct dg_schema_top */
 extern const struct dg_key dg_schema_profile[]; /* fill a struct dg_policy */
+extern const struct dg_key dg_schema_peer[];    /* fill a struct dg_peer_rule */
 
 #endif

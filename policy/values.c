@@ -10,13 +10,6 @@
 #include "policy/reading.h"
 #include "policy/suggest.h"
 
-static int copy(const char *text, char **target, const config_setting_t *setting,
-                struct dg_reading *reading)
-{
-    *target = strdup(text);
-    return *target == NULL ? dg_wrong(reading, setting, "out of memory") : 0;
-}
-
 int dg_parse_word(const struct dg_key *key, const config_setting_t *setting, void *target,
                   struct dg_reading *reading)
 {
@@ -51,10 +44,10 @@ int dg_parse_truth(const struct dg_key *key, const config_setting_t *setting, vo
     return 0;
 }
 
-int dg_parse_whole(const struct dg_key *key, const config_setting_t *setting, void *target,
+int dg_parse_large(const struct dg_key *key, const config_setting_t *setting, void *target,
                    struct dg_reading *reading)
 {
-    unsigned *number = target;
+    int64_t *number = target;
     long long value;
 
     if (!dg_is_whole(setting))
@@ -62,6 +55,18 @@ int dg_parse_whole(const struct dg_key *key, const config_setting_t *setting, vo
     value = config_setting_get_int64(setting);
     if ((double)value < key->low || (double)value > key->high)
         return dg_wrong(reading, setting, "%lld is not allowed", value);
+    *number = value;
+    return 0;
+}
+
+int dg_parse_whole(const struct dg_key *key, const config_setting_t *setting, void *target,
+                   struct dg_reading *reading)
+{
+    unsigned *number = target;
+    int64_t value;
+
+    if (dg_parse_large(key, setting, &value, reading) != 0)
+        return -1;
     *number = (unsigned)value;
     return 0;
 }
@@ -106,7 +111,7 @@ int dg_parse_text(const struct dg_key *key, const config_setting_t *setting, voi
         return -1;
     if (text[0] == '\0')
         return dg_wrong(reading, setting, "empty");
-    return copy(text, target, setting, reading);
+    return dg_copy_text(text, target, setting, reading);
 }
 
 int dg_parse_path(const struct dg_key *key, const config_setting_t *setting, void *target,
@@ -119,7 +124,7 @@ int dg_parse_path(const struct dg_key *key, const config_setting_t *setting, voi
         return -1;
     if (text[0] != '/')
         return dg_wrong(reading, setting, "\"%s\" does not begin with /", text);
-    return copy(text, target, setting, reading);
+    return dg_copy_text(text, target, setting, reading);
 }
 
 int dg_parse_log_target(const struct dg_key *key, const config_setting_t *setting, void *target,
@@ -133,7 +138,7 @@ int dg_parse_log_target(const struct dg_key *key, const config_setting_t *settin
         return -1;
     if (text[0] == '/') {
         log->target = DG_LOG_TO_FILE;
-        return copy(text, &log->file, setting, reading);
+        return dg_copy_text(text, &log->file, setting, reading);
     }
     if (strcmp(text, "syslog") == 0)
         log->target = DG_LOG_TO_SYSLOG;
@@ -152,7 +157,7 @@ static int parse_program(const config_setting_t *setting, char **target, struct 
         return -1;
     if (text[0] == '\0' || strchr(text, '/') != NULL)
         return dg_wrong(reading, setting, "\"%s\" is not the base name of a program", text);
-    return copy(text, target, setting, reading);
+    return dg_copy_text(text, target, setting, reading);
 }
 
 int dg_parse_programs(const struct dg_key *key, const config_setting_t *setting, void *target,

@@ -6,7 +6,22 @@
 
 const struct dg_word dg_mode_words[] = {
     {"off", DG_MODE_OFF},
+    {"allow", DG_MODE_ALLOW},
+    {"prefer", DG_MODE_PREFER},
     {"require", DG_MODE_REQUIRE},
+    {NULL, 0},
+};
+
+const struct dg_word dg_node_names_words[] = {
+    {"host", DG_NODE_NAMES_HOST},
+    {"exact", DG_NODE_NAMES_EXACT},
+    {"off", DG_NODE_NAMES_OFF},
+    {NULL, 0},
+};
+
+const struct dg_word dg_tls_version_words[] = {
+    {"1.3", DG_TLS_1_3},
+    {"1.2", DG_TLS_1_2},
     {NULL, 0},
 };
 

@@ -10,6 +10,8 @@ struct dg_word {
 };
 
 extern const struct dg_word dg_mode_words[];
+extern const struct dg_word dg_node_names_words[];
+extern const struct dg_word dg_tls_version_words[];
 extern const struct dg_word dg_local_words[];
 extern const struct dg_word dg_request_words[];
 extern const struct dg_word dg_log_level_words[];

@@ -150,8 +150,16 @@ static void test_defaults(void **state)
     assert_string_equal(policy->tls.certificate, "/etc/distguard/node.pem");
     assert_string_equal(policy->tls.private_key, "/etc/distguard/node.key");
     assert_string_equal(policy->tls.ca, "/etc/distguard/ca.pem");
+    assert_null(policy->tls.crl);
+    assert_int_equal(policy->tls.min_version, DG_TLS_1_3);
+    assert_int_equal(policy->tls.rekey_bytes, 68719476736);
+    assert_int_equal(policy->tls.keyupdate_limit, 10);
     assert_true(policy->tls.handshake_timeout == 5.0);
     assert_int_equal(policy->tls.max_handshakes, 64);
+    assert_false(policy->peers.given);
+    assert_int_equal(policy->peers.count, 0);
+    assert_int_equal(policy->node_names, DG_NODE_NAMES_HOST);
+    assert_null(policy->node_names_place.file);
     assert_int_equal(policy->log.target, DG_LOG_TO_SYSLOG);
     assert_null(policy->log.file);
     assert_int_equal(policy->log.level, DG_LOG_INFO);
@@ -317,16 +325,18 @@ static void assert_all_refused(const struct refusal *refusals, size_t count)
 static void test_wrong_values(void **state)
 {
     static const struct refusal refusals[] = {
-        {HEAD "mode = \"on\";" TAIL,
-         "3: profiles.p.mode: unknown word \"on\"; allowed: \"off\", \"require\""},
-        {HEAD "mode = \"required\";" TAIL, "3: profiles.p.mode: unknown word \"required\" (did you "
-                                           "mean \"require\"?); allowed: \"off\", \"require\""},
-        {HEAD "mode = \"prefer\";" TAIL,
-         "3: profiles.p.mode: unknown word \"prefer\"; allowed: \"off\", \"require\""},
-        {HEAD "mode = true;" TAIL,
-         "3: profiles.p.mode: wrong type: a truth value; allowed: \"off\", \"require\""},
-        {HEAD "mode = { };" TAIL,
-         "3: profiles.p.mode: wrong type: a group { }; allowed: \"off\", \"require\""},
+        {HEAD "mode = \"on\";" TAIL, "3: profiles.p.mode: unknown word \"on\"; allowed: \"off\", "
+                                     "\"allow\", \"prefer\", \"require\""},
+        {HEAD "mode = \"required\";" TAIL,
+         "3: profiles.p.mode: unknown word \"required\" (did you "
+         "mean \"require\"?); allowed: \"off\", \"allow\", \"prefer\", \"require\""},
+        {HEAD "mode = \"prefers\";" TAIL,
+         "3: profiles.p.mode: unknown word \"prefers\" (did you mean "
+         "\"prefer\"?); allowed: \"off\", \"allow\", \"prefer\", \"require\""},
+        {HEAD "mode = true;" TAIL, "3: profiles.p.mode: wrong type: a truth value; allowed: "
+                                   "\"off\", \"allow\", \"prefer\", \"require\""},
+        {HEAD "mode = { };" TAIL, "3: profiles.p.mode: wrong type: a group { }; allowed: \"off\", "
+                                  "\"allow\", \"prefer\", \"require\""},
         {HEAD "\nlocal = \"user\";" TAIL,
          "4: profiles.p.local: unknown word \"user\"; allowed: \"deny\", \"same-user\", \"allow\""},
         {HEAD "programs = [ ];" TAIL,
@@ -451,8 +461,11 @@ static void test_wrong_ports(void **state)
     }
 }
 
-#define PROFILE_KEYS "inherit, mode, local, programs, distribution, epmd, tls, log"
-#define TLS_KEYS "certificate, private_key, ca, handshake_timeout, max_handshakes"
+#define PROFILE_KEYS                                                                               \
+    "inherit, mode, local, peers, node_names, programs, distribution, epmd, tls, log"
+#define TLS_KEYS                                                                                   \
+    "certificate, private_key, ca, crl, min_version, handshake_timeout, max_handshakes, "          \
+    "rekey_bytes, keyupdate_limit"
 
 static void test_unknown_keys(void **state)
 {
@@ -474,8 +487,8 @@ static void test_unknown_keys(void **state)
         {HEAD "tls: {\nprivatekey = \"/c\"; };" TAIL,
          "4: profiles.p.tls.privatekey: unknown key (did you mean private_key?); allowed "
          "here: " TLS_KEYS},
-        {HEAD "tls: {\ncrl = \"/c\"; };" TAIL,
-         "4: profiles.p.tls.crl: unknown key; allowed here: " TLS_KEYS},
+        {HEAD "tls: {\ncrls = \"/c\"; };" TAIL,
+         "4: profiles.p.tls.crls: unknown key (did you mean crl?); allowed here: " TLS_KEYS},
         {HEAD "distribution: { binds = \"any\"; };" TAIL,
          "3: profiles.p.distribution.binds: unknown key (did you mean bind?); allowed here: "
          "enabled, bind, connect_from, allow_from, allow_to, ports"},
@@ -554,15 +567,15 @@ static void test_every_profile_is_checked(void **state)
     write_file("shim.conf", "version = 1; profiles: { p: { };\nq: { mode = 1; }; };");
     assert_refused(in_folder("shim.conf"), "p",
                    "~/shim.conf:2: profiles.q.mode: wrong type: a whole number; allowed: \"off\", "
-                   "\"require\"");
+                   "\"allow\", \"prefer\", \"require\"");
 }
 
 static void test_terminal_is_not_steered(void **state)
 {
     (void)state;
-    assert_text_refused(
-        HEAD "mode = \"\x1b[2J\x07\";" TAIL,
-        "~/shim.conf:3: profiles.p.mode: unknown word \"?[2J?\"; allowed: \"off\", \"require\"");
+    assert_text_refused(HEAD "mode = \"\x1b[2J\x07\";" TAIL,
+                        "~/shim.conf:3: profiles.p.mode: unknown word \"?[2J?\"; allowed: \"off\", "
+                        "\"allow\", \"prefer\", \"require\"");
 }
 
 /* Which profile, which file. */
@@ -823,7 +836,7 @@ static void test_include_in_text_is_text(void **state)
     (void)state;
     assert_text_refused(HEAD "mode = \"\\\"\n@include \\\"x\\\"\n\";" TAIL,
                         "~/shim.conf:3: profiles.p.mode: unknown word \"\"?@include \"x\"?\"; "
-                        "allowed: \"off\", \"require\"");
+                        "allowed: \"off\", \"allow\", \"prefer\", \"require\"");
 }
 
 static void test_errors_in_includes(void **state)
