@@ -94,14 +94,16 @@ static void test_a_client_of_another_authority_is_refused_and_told(void **state)
     (void)state;
     /* This client takes our server for one of its own. */
     assert_refused(trusting_stranger, ours, "peer refused with alert: unknown CA",
-                   "certificate of the peer refused: unable to get local issuer certificate");
+                   "certificate of the peer refused: unable to get local issuer certificate "
+                   "(DNS:node.example.org)");
 }
 
 static void test_a_server_of_another_authority_is_refused_and_told(void **state)
 {
     (void)state;
     assert_refused(ours, stranger,
-                   "certificate of the peer refused: unable to get local issuer certificate",
+                   "certificate of the peer refused: unable to get local issuer certificate "
+                   "(DNS:node.example.org)",
                    "peer refused with alert: unknown CA");
 }
 
@@ -149,7 +151,8 @@ static void test_an_expired_certificate_is_refused_on_both_sides(void **state)
 
     (void)state;
     pki_special("ours", &special);
-    assert_special_refused(&special, "certificate of the peer refused: certificate has expired");
+    assert_special_refused(&special, "certificate of the peer refused: certificate has expired "
+                                     "(DNS:node.example.org)");
 }
 
 static void test_a_certificate_not_yet_valid_is_refused_on_both_sides(void **state)
@@ -160,7 +163,8 @@ static void test_a_certificate_not_yet_valid_is_refused_on_both_sides(void **sta
     (void)state;
     pki_special("ours", &special);
     assert_special_refused(&special,
-                           "certificate of the peer refused: certificate is not yet valid");
+                           "certificate of the peer refused: certificate is not yet valid "
+                           "(DNS:node.example.org)");
 }
 
 static void test_a_certificate_for_another_purpose_is_refused_on_both_sides(void **state)
@@ -171,7 +175,8 @@ static void test_a_certificate_for_another_purpose_is_refused_on_both_sides(void
     (void)state;
     pki_special("ours", &special);
     assert_special_refused(&special,
-                           "certificate of the peer refused: unsuitable certificate purpose");
+                           "certificate of the peer refused: unsuitable certificate purpose "
+                           "(DNS:node.example.org)");
 }
 
 static void test_a_certificate_with_a_weak_key_is_refused_on_both_sides(void **state)
@@ -184,8 +189,8 @@ static void test_a_certificate_with_a_weak_key_is_refused_on_both_sides(void **s
 
     (void)state;
     pki_special("ours", &special);
-    assert_special_refused(&special,
-                           "certificate of the peer refused: EE certificate key too weak");
+    assert_special_refused(&special, "certificate of the peer refused: EE certificate key too weak "
+                                     "(DNS:node.example.org)");
 }
 
 /* --- protocol versions */

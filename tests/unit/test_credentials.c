@@ -173,7 +173,9 @@ static void test_an_expired_certificate_is_refused(void **state)
 
     (void)state;
     assert_special_refused(
-        &special, "no peer would accept this certificate as a server: certificate has expired");
+        &special,
+        "no peer would accept this certificate as a server: certificate has expired; issue "
+        "a new one");
 }
 
 static void test_a_certificate_not_yet_valid_is_refused(void **state)
@@ -184,7 +186,8 @@ static void test_a_certificate_not_yet_valid_is_refused(void **state)
     (void)state;
     assert_special_refused(
         &special,
-        "no peer would accept this certificate as a server: certificate is not yet valid");
+        "no peer would accept this certificate as a server: certificate is not yet valid; "
+        "wait, or set this host's clock");
 }
 
 static void test_a_weak_key_is_refused(void **state)
@@ -197,7 +200,8 @@ static void test_a_weak_key_is_refused(void **state)
 
     (void)state;
     assert_special_refused(
-        &special, "no peer would accept this certificate as a server: EE certificate key too weak");
+        &special, "no peer would accept this certificate as a server: EE certificate key too weak; "
+                  "issue it with EC P-256 or RSA of 2048 bits at least, and SHA-256");
 }
 
 static void test_a_certificate_must_serve_both_ends_of_a_connection(void **state)
@@ -212,10 +216,12 @@ static void test_a_certificate_must_serve_both_ends_of_a_connection(void **state
     (void)state;
     assert_special_refused(
         &server,
-        "no peer would accept this certificate as a client: unsuitable certificate purpose");
+        "no peer would accept this certificate as a client: unsuitable certificate purpose; "
+        "issue it with the extended key usages serverAuth and clientAuth, or with none");
     assert_special_refused(
         &client,
-        "no peer would accept this certificate as a server: unsuitable certificate purpose");
+        "no peer would accept this certificate as a server: unsuitable certificate purpose; "
+        "issue it with the extended key usages serverAuth and clientAuth, or with none");
     pki_special("ours", &any);
     policy = pki_policy("ours", "any", "ours");
     assert_loads(&policy);
@@ -226,9 +232,10 @@ static void test_a_certificate_of_another_authority_is_refused(void **state)
     struct dg_tls_policy policy = pki_policy("other", "node", "ours");
 
     (void)state;
-    assert_refused(&policy, policy.certificate,
-                   "no peer would accept this certificate as a server: unable to get local issuer "
-                   "certificate");
+    assert_refused(
+        &policy, policy.certificate,
+        "no peer would accept this certificate as a server: unable to get local issuer "
+        "certificate; put its CA into tls.ca, and the CAs between behind it in its own file");
 }
 
 #define NO_CERTIFICATE " holds no certificate, or a broken one (PEM is expected)"

@@ -13,7 +13,7 @@
 #include "shim/core/tls/record.h"
 #include "shim/core/tls/scratch.h"
 
-enum { DG_CHANNEL_REASON_SIZE = 256 };
+enum { DG_CHANNEL_REASON_SIZE = 512 };
 
 struct dg_channel {
     const struct dg_transport *transport;

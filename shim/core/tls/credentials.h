@@ -9,6 +9,7 @@
 #define DISTGUARD_TLS_CREDENTIALS_H
 
 #include "policy/policy.h"
+#include "shim/core/tls/expiry.h"
 
 struct dg_credentials;
 
@@ -20,7 +21,8 @@ int dg_tls_start(struct dg_error *error);
 
 /*
  * Reads and checks the files that the policy names: certificate chain, private key (permissions,
- * never a passphrase prompt, match with the certificate), trust anchors. `policy` must outlive the
+ * never a passphrase prompt, match with the certificate), trust anchors, CRLs. A certificate that
+ * no peer with the same anchors would accept in both roles is refused. `policy` must outlive the
  * credentials: its `peers` are asked in every handshake.
  *
  * Returns 0 and credentials that the caller frees with dg_credentials_free(), or -1 with the reason
@@ -29,5 +31,10 @@ int dg_tls_start(struct dg_error *error);
 int dg_credentials_load(const struct dg_policy *policy, struct dg_credentials **credentials,
                         struct dg_error *error);
 void dg_credentials_free(struct dg_credentials *credentials);
+
+/* What ends when: each certificate of our chain, each trust anchor, each CRL. It is the
+ * credentials'. */
+const struct dg_expiry *dg_credentials_expiries(const struct dg_credentials *credentials,
+                                                size_t *count);
 
 #endif

@@ -10,13 +10,17 @@
 
 #include "shim/core/tls/internal.h"
 
+time_t dg_tls_seconds(const ASN1_TIME *time)
+{
+    struct tm broken = {0};
+
+    return ASN1_TIME_to_tm(time, &broken) == 1 ? timegm(&broken) : 0;
+}
+
 static void describe_one(X509 *certificate, struct dg_certificate_description *description)
 {
-    struct tm end = {0};
-    time_t expires = 0; /* an unreadable date is as good as expired */
+    time_t expires = dg_tls_seconds(X509_get0_notAfter(certificate));
 
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) == 1)
-        expires = timegm(&end);
     if (description->count == 0)
         dg_tls_describe_certificate(certificate, description->names, sizeof description->names);
     if (description->count == 0 || expires < description->expires)

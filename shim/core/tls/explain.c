@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,18 +22,14 @@ static const char *received_alert(int reason)
     return dg_tls_alert_name(reason - SSL_AD_REASON_OFFSET);
 }
 
-static void explain_reason(const SSL *ssl, unsigned long error, char *text, size_t size)
+static void explain_reason(unsigned long error, char *text, size_t size)
 {
     int reason = ERR_GET_REASON(error);
-    long verified = ssl != NULL ? SSL_get_verify_result(ssl) : X509_V_OK;
     const char *words;
 
     if (ERR_GET_LIB(error) != ERR_LIB_SSL) {
         words = ERR_reason_error_string(error);
         (void)snprintf(text, size, "%s", words != NULL ? words : "unknown error");
-    } else if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK) {
-        (void)snprintf(text, size, "certificate of the peer refused: %s",
-                       X509_verify_cert_error_string(verified));
     } else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
         (void)snprintf(text, size, "peer has shown no certificate");
     } else if (received_alert(reason) != NULL) {
@@ -43,56 +40,124 @@ static void explain_reason(const SSL *ssl, unsigned long error, char *text, size
     }
 }
 
-void dg_tls_explain(const SSL *ssl, char *text, size_t size)
+void dg_tls_explain(char *text, size_t size)
 {
     unsigned long error = ERR_peek_error();
 
     if (error == 0) {
         (void)snprintf(text, size, "TLS: protocol error");
     } else {
-        explain_reason(ssl, error, text, size);
+        explain_reason(error, text, size);
     }
     ERR_clear_error();
 }
 
-/* Appends to a string of `size` bytes in all; cut where it does not fit. */
-static void add(char *text, size_t size, const char *prefix, const char *words, size_t words_size)
-{
-    size_t used = strlen(text);
+/* --- what is wrong with a chain --- */
 
-    if (used + 1 < size) {
-        (void)snprintf(text + used, size - used, "%s%s%.*s", used > 0 ? "," : "", prefix,
-                       (int)words_size, words);
+/* Where OpenSSL's words say nothing of tls.crl, of which a reader should think first; NULL
+ * elsewhere. A name follows. */
+static const char *revocation_words(int error)
+{
+    switch (error) {
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+        return "tls.crl has no CRL of its issuer ";
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+        return "in tls.crl, past its nextUpdate is the CRL of its issuer ";
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+        return "in tls.crl, not yet valid is the CRL of its issuer ";
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+        return "in tls.crl, wrongly signed is the CRL of its issuer ";
+    default:
+        return NULL;
     }
 }
 
-static void add_address(const ASN1_STRING *address, char *text, size_t size)
+void dg_tls_explain_chain(X509_STORE_CTX *check, char *text, size_t size)
 {
-    char words[INET6_ADDRSTRLEN];
-    int family = ASN1_STRING_length(address) == 4 ? AF_INET : AF_INET6;
+    int error = X509_STORE_CTX_get_error(check);
+    X509 *certificate = X509_STORE_CTX_get_current_cert(check);
+    const char *words = revocation_words(error);
+    char name[128] = "";
 
-    if (ASN1_STRING_length(address) != 4 && ASN1_STRING_length(address) != 16) {
+    if (words != NULL && certificate != NULL) {
+        X509_NAME_oneline(X509_get_issuer_name(certificate), name, sizeof name);
+        (void)snprintf(text, size, "%s%s", words, name);
         return;
     }
-    if (inet_ntop(family, ASN1_STRING_get0_data(address), words, sizeof words) != NULL) {
-        add(text, size, "IP:", words, strlen(words));
+    words = X509_verify_cert_error_string(error);
+    if (certificate != NULL && X509_STORE_CTX_get_error_depth(check) > 0) {
+        X509_NAME_oneline(X509_get_subject_name(certificate), name, sizeof name);
+        (void)snprintf(text, size, "%s, at its issuer %s", words, name);
+    } else {
+        (void)snprintf(text, size, "%s", words);
     }
 }
 
-static void add_name(const GENERAL_NAME *name, char *text, size_t size)
+/* --- whose a certificate is --- */
+
+struct words {
+    char *text;
+    size_t size;
+    size_t used;
+};
+
+static void add_byte(struct words *words, unsigned char byte)
+{
+    bool plain = byte > ' ' && byte < 0x7f && byte != ',' && byte != '\\';
+    char escaped[sizeof "\\xff"];
+    size_t size;
+
+    if (plain) {
+        (void)snprintf(escaped, sizeof escaped, "%c", byte);
+    } else {
+        (void)snprintf(escaped, sizeof escaped, "\\x%02x", byte);
+    }
+    size = strlen(escaped);
+    if (words->used + size < words->size) {
+        memcpy(words->text + words->used, escaped, size + 1);
+        words->used += size;
+    }
+}
+
+/* A certificate's bytes are foreign: none may look like the end of a name, or the begin of the
+ * next. */
+static void add(struct words *words, const char *prefix, const unsigned char *bytes, int size)
+{
+    if (words->used > 0 && words->used + 1 < words->size) {
+        memcpy(words->text + words->used++, ",", 2);
+    }
+    while (*prefix != '\0') {
+        add_byte(words, (unsigned char)*prefix++);
+    }
+    for (int i = 0; i < size; i++) {
+        add_byte(words, bytes[i]);
+    }
+}
+
+static void add_address(struct words *words, const ASN1_STRING *address)
+{
+    char text[INET6_ADDRSTRLEN];
+    int family = ASN1_STRING_length(address) == 4 ? AF_INET : AF_INET6;
+
+    if ((ASN1_STRING_length(address) == 4 || ASN1_STRING_length(address) == 16) &&
+        inet_ntop(family, ASN1_STRING_get0_data(address), text, sizeof text) != NULL) {
+        add(words, "IP:", (const unsigned char *)text, (int)strlen(text));
+    }
+}
+
+static void add_name(struct words *words, const GENERAL_NAME *name)
 {
     switch (name->type) {
     case GEN_DNS:
-        add(text, size, "DNS:", (const char *)ASN1_STRING_get0_data(name->d.dNSName),
-            (size_t)ASN1_STRING_length(name->d.dNSName));
+        add(words, "DNS:", ASN1_STRING_get0_data(name->d.dNSName),
+            ASN1_STRING_length(name->d.dNSName));
         break;
     case GEN_URI:
-        add(text, size,
-            "URI:", (const char *)ASN1_STRING_get0_data(name->d.uniformResourceIdentifier),
-            (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier));
+        add(words, "URI:", ASN1_STRING_get0_data(name->d.uniformResourceIdentifier),
+            ASN1_STRING_length(name->d.uniformResourceIdentifier));
         break;
     case GEN_IPADD:
-        add_address(name->d.iPAddress, text, size);
+        add_address(words, name->d.iPAddress);
         break;
     default:
         break;
@@ -101,6 +166,7 @@ static void add_name(const GENERAL_NAME *name, char *text, size_t size)
 
 void dg_tls_describe_certificate(X509 *certificate, char *text, size_t size)
 {
+    struct words words = {.text = text, .size = size};
     GENERAL_NAMES *names;
 
     text[0] = '\0';
@@ -109,7 +175,7 @@ void dg_tls_describe_certificate(X509 *certificate, char *text, size_t size)
     }
     names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
     for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-        add_name(sk_GENERAL_NAME_value(names, i), text, size);
+        add_name(&words, sk_GENERAL_NAME_value(names, i));
     }
     GENERAL_NAMES_free(names);
     if (text[0] == '\0') {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "shim/core/tls/bio.h"
+#include "shim/core/tls/identity.h"
 #include "shim/core/tls/internal.h"
 
 /* An application traffic secret (RFC 8446 section 7.1). */
@@ -21,6 +22,9 @@ struct dg_handshake {
     enum dg_channel_side side;
     struct secret client;
     struct secret server;
+    const struct dg_policy *policy;
+    struct dg_identity identity; /* the peer's, once its certificate is accepted */
+    char refusal[512];           /* why it was not; "" before */
 };
 
 /* --- secrets --- */
@@ -66,9 +70,62 @@ static void take_secret(const SSL *ssl, const char *line)
     }
 }
 
+/* --- the peer's certificate --- */
+
+static void refuse(struct dg_handshake *handshake, X509 *certificate, const char *why)
+{
+    char names[128];
+
+    dg_tls_describe_certificate(certificate, names, sizeof names);
+    (void)snprintf(handshake->refusal, sizeof handshake->refusal,
+                   "certificate of the peer refused: %s (%s)", why, names);
+}
+
+/* What the chain, which OpenSSL has found good, leaves open. Returns an X509_V_ value. */
+static int check_leaf(struct dg_handshake *handshake, X509 *certificate)
+{
+    struct dg_error error = {""};
+    int result;
+
+    dg_identity_clear(&handshake->identity);
+    result = dg_identity_read(certificate, &handshake->identity, &error);
+    if (result != X509_V_OK) {
+        refuse(handshake, certificate, error.text);
+    }
+    return result;
+}
+
+/*
+ * In place of OpenSSL's own call of X509_verify_cert(), so that all of its checks are through
+ * before ours begin: a callback for each certificate would come before the name constraints. The
+ * error that is set here chooses the alert.
+ */
+static int verify_peer(X509_STORE_CTX *check, void *unused)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(check, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct dg_handshake *handshake = SSL_get_app_data(ssl);
+    X509 *certificate = X509_STORE_CTX_get0_cert(check);
+    char why[256];
+
+    (void)unused;
+    if (X509_verify_cert(check) == 1) {
+        int result = check_leaf(handshake, certificate);
+
+        X509_STORE_CTX_set_error(check, result);
+        return result == X509_V_OK;
+    }
+    if (X509_STORE_CTX_get_error(check) == X509_V_OK) {
+        X509_STORE_CTX_set_error(check, X509_V_ERR_UNSPECIFIED);
+    }
+    dg_tls_explain_chain(check, why, sizeof why);
+    refuse(handshake, certificate, why);
+    return 0;
+}
+
 void dg_handshake_prepare(SSL_CTX *context)
 {
     SSL_CTX_set_keylog_callback(context, take_secret);
+    SSL_CTX_set_cert_verify_callback(context, verify_peer, NULL);
 }
 
 /* --- the handshake --- */
@@ -83,6 +140,7 @@ struct dg_handshake *dg_handshake_new(const struct dg_credentials *credentials,
         return NULL;
     }
     handshake->side = side;
+    handshake->policy = credentials->policy;
     handshake->ssl = SSL_new(credentials->context);
     if (handshake->ssl == NULL || dg_bio_attach(handshake->ssl, in, whole, out) != 0) {
         dg_handshake_free(handshake);
@@ -102,6 +160,7 @@ void dg_handshake_free(struct dg_handshake *handshake)
 {
     if (handshake != NULL) {
         SSL_free(handshake->ssl);
+        dg_identity_clear(&handshake->identity);
         OPENSSL_cleanse(handshake, sizeof *handshake);
         free(handshake);
     }
@@ -118,7 +177,10 @@ enum dg_handshake_state dg_handshake_step(struct dg_handshake *handshake, char *
     if (SSL_get_error(handshake->ssl, result) == SSL_ERROR_WANT_READ) {
         return DG_HANDSHAKE_MORE;
     }
-    dg_tls_explain(handshake->ssl, reason, reason_size);
+    dg_tls_explain(reason, reason_size);
+    if (handshake->refusal[0] != '\0') {
+        (void)snprintf(reason, reason_size, "%s", handshake->refusal);
+    }
     return DG_HANDSHAKE_FAILED;
 }
 
@@ -163,5 +225,7 @@ int dg_handshake_finish(struct dg_handshake *handshake, struct dg_agreed *agreed
     (void)snprintf(agreed->version, sizeof agreed->version, "%s", SSL_get_version(handshake->ssl));
     (void)snprintf(agreed->cipher, sizeof agreed->cipher, "%s", SSL_CIPHER_get_name(suite));
     dg_tls_describe_certificate(certificate, agreed->certificate, sizeof agreed->certificate);
+    agreed->identity = handshake->identity;
+    handshake->identity = (struct dg_identity){.address_count = 0};
     return 0;
 }

@@ -6,9 +6,14 @@
 
 #include "shim/core/tls/credentials.h"
 
+/* OpenSSL's: 112 bits, which rules out RSA below 2048 bits, curves below 224, and SHA-1. */
+enum { DG_SECURITY_LEVEL = 2 };
+
 struct dg_credentials {
     SSL_CTX *context;
     const struct dg_policy *policy; /* outlives it */
+    struct dg_expiry *expiries;
+    size_t expiry_count;
 };
 
 /* The library context of our own; NULL before dg_tls_start(). */
@@ -17,13 +22,19 @@ OSSL_LIB_CTX *dg_tls_library(void);
 /* An alert's description in words; never NULL. */
 const char *dg_tls_alert_name(int description);
 
-/*
- * What the last OpenSSL call left in this thread's error queue, in words; empties the queue, which
- * the VM's crypto application shares with us. `ssl` may be NULL.
- */
-void dg_tls_explain(const SSL *ssl, char *text, size_t size);
+/* What the last OpenSSL call left in this thread's error queue, in words; empties the queue, which
+ * the VM's crypto application shares with us. */
+void dg_tls_explain(char *text, size_t size);
 
-/* "CN=…, SAN DNS:a, IP:10.0.0.1" or the like, for people; "" for NULL. */
+/* Why X509_verify_cert() has refused a chain, in words, and which of its certificates is at fault
+ * where it is not the first. */
+void dg_tls_explain_chain(X509_STORE_CTX *check, char *text, size_t size);
+
+/* "DNS:a.example.org,IP:192.0.2.1", or the subject where it has no such names; "" for NULL. Bytes
+ * that names do not have are escaped as \xff. */
 void dg_tls_describe_certificate(X509 *certificate, char *text, size_t size);
+
+/* 0 for what is no date: as good as past. */
+time_t dg_tls_seconds(const ASN1_TIME *time);
 
 #endif
