@@ -31,6 +31,23 @@ bool dg_hostname_valid(const char *name)
     }
 }
 
+bool dg_hostname_usual(const char *name)
+{
+    size_t label = 0;
+
+    if (strlen(name) > DG_HOSTNAME_MAX)
+        return false;
+    for (; *name != '\0'; name++) {
+        if (*name == '.' && label == 0)
+            return false;
+        if (*name != '.' && !dg_is_letter(*name) && !dg_is_digit(*name) && *name != '-' &&
+            *name != '_')
+            return false;
+        label = *name == '.' ? 0 : label + 1;
+    }
+    return label > 0;
+}
+
 bool dg_hostname_is_pattern(const char *name, unsigned labels)
 {
     if (strlen(name) > DG_HOSTNAME_MAX || strncmp(name, "*.", 2) != 0 ||

@@ -10,6 +10,9 @@
 
 bool dg_hostname_valid(const char *name);
 
+/* As hosts are called by those who run them: underscores may stand among the letters. */
+bool dg_hostname_usual(const char *name);
+
 /* "*." before a host name of at least `labels` labels */
 bool dg_hostname_is_pattern(const char *name, unsigned labels);
 
