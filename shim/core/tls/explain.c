@@ -10,6 +10,10 @@
 
 const char *dg_tls_alert_name(int description)
 {
+    /* TLS 1.3's own, which OpenSSL 3.0 has no words for */
+    if (description == SSL_AD_CERTIFICATE_REQUIRED) {
+        return "certificate required";
+    }
     return SSL_alert_desc_string_long(description);
 }
 
