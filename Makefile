@@ -34,7 +34,7 @@ CLI_CORE_OBJ := $(filter $(foreach folder,tls wire report,$(B)/obj/shim/core/$(f
                 $(B)/obj/shim/core/socket/placement.o $(B)/obj/shim/core/socket/address.o
 
 CORE_LIBS := -lssl -lcrypto -lconfig
-CLI_LIBS  := -lssl -lcrypto -lconfig
+CLI_LIBS  := -lssl -lcrypto -lconfig -ljansson
 
 .PHONY: all
 all: $(B)/libdistguard.so $(B)/libdistguard-core.so $(B)/distguard

@@ -67,6 +67,27 @@ const struct dg_command dg_commands[] = {
         .run = dg_command_explain,
     },
     {
+        .name = "scan",
+        .usage = "[--json] [--ports LIST] [--timeout SECONDS] [--rate N] HOST[:PORT]...",
+        .summary = "look at EPMD and distribution of hosts as a stranger sees them",
+        .details =
+            "  --json             JSON on a terminal, too; in a pipe it is always JSON\n"
+            "  --ports LIST       distribution ports to look at besides those that EPMD tells:\n"
+            "                     9100,9110-9120\n"
+            "  --timeout SECONDS  for a connection, and again for its answer; default: 5\n"
+            "  --rate N           connections a second; default: 50\n"
+            "\n"
+            "PORT is EPMD's; default: 4369. Looks at every address of a HOST. Only looks: it "
+            "never\n"
+            "sends a node's name or a cookie. A guarded host logs it as a peer without "
+            "certificate.\n"
+            "\n"
+            "Exit status: 0 if nothing is open to strangers, 1 if something is (EPMD tells names,\n"
+            "a node takes plaintext, or TLS without a certificate), 2 if not all could be looked\n"
+            "at, or an answer made no sense, and for a mistake in usage.\n",
+        .run = dg_command_scan,
+    },
+    {
         .name = "pki init",
         .usage = "DIR [--days N]",
         .summary = "make a certificate authority",
