@@ -46,7 +46,9 @@ struct schedule {
     struct program program[2];
 };
 
+static struct dg_policy policy;
 static struct dg_credentials *client_credentials, *server_credentials;
+static const char *version;
 static uint8_t *memory; /* ROOM bytes */
 
 /* Cuts `size` bytes into pieces, some of them empty. */
@@ -242,6 +244,7 @@ static void run_schedule(uint64_t seed)
     for (unsigned steps = 0; !is_done(schedule); steps++) {
         if (!open && is_open(schedule, 0) && is_open(schedule, 1)) {
             open = true;
+            assert_string_equal(dg_channel_version(schedule->ends.channel[0]), version);
             shrink_queues(schedule);
         }
         if (!step(schedule) || steps > STEPS_MAX) {
@@ -264,11 +267,10 @@ static unsigned long number(const char *variable, unsigned long otherwise)
     return text != NULL ? strtoul(text, NULL, 10) : otherwise;
 }
 
-static void test_what_arrives_is_what_was_sent_and_nobody_waits_for_ever(void **state)
+static void run_schedules(void)
 {
     unsigned long count = number("DG_SCHEDULES", SCHEDULES);
 
-    (void)state;
     if (getenv("DG_SEED") != NULL) {
         run_schedule(number("DG_SEED", 0));
         return;
@@ -278,19 +280,49 @@ static void test_what_arrives_is_what_was_sent_and_nobody_waits_for_ever(void **
     }
 }
 
+static void make_credentials(void)
+{
+    policy.tls = pki_policy("ours", "node", "ours");
+    policy.tls.min_version = DG_TLS_1_2;
+    policy.tls.rekey_bytes = 10000;
+    policy.tls.keyupdate_limit = 1000000;
+    client_credentials = pki_credentials_of(&policy);
+    server_credentials = pki_credentials_of(&policy);
+}
+
+static void free_credentials(void)
+{
+    dg_credentials_free(client_credentials);
+    dg_credentials_free(server_credentials);
+}
+
+static void test_what_arrives_is_what_was_sent_and_nobody_waits_for_ever(void **state)
+{
+    (void)state;
+    make_credentials();
+    version = "TLSv1.3";
+    run_schedules();
+    free_credentials();
+}
+
+static void test_the_same_in_tls_1_2(void **state)
+{
+    (void)state;
+    make_credentials();
+    pki_cap_1_2(server_credentials);
+    version = "TLSv1.2";
+    run_schedules();
+    free_credentials();
+}
+
 static int set_up(void **state)
 {
-    (void)pki_make(state);
     memory = malloc(ROOM);
-    client_credentials = pki_credentials("ours", "node", "ours");
-    server_credentials = pki_credentials("ours", "peer", "ours");
-    return memory != NULL ? 0 : -1;
+    return memory != NULL ? pki_make(state) : -1;
 }
 
 static int tear_down(void **state)
 {
-    dg_credentials_free(client_credentials);
-    dg_credentials_free(server_credentials);
     free(memory);
     return pki_remove(state);
 }
@@ -299,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_arrives_is_what_was_sent_and_nobody_waits_for_ever),
+        cmocka_unit_test(test_the_same_in_tls_1_2),
     };
 
     return cmocka_run_group_tests_name("tls/channel, random schedules", tests, set_up, tear_down);

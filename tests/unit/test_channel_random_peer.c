@@ -22,7 +22,9 @@ enum { SCHEDULES = 100, MOST = 200 * 1024, BACKLOG = 64 * 1024, PLENTY = 1 << 20
 
 #define SEED ((unsigned long long)checked_seed)
 
+static struct dg_policy policy;
 static struct dg_credentials *credentials;
+static int version; /* the newest that the peer speaks */
 static uint8_t to_channel[MOST], from_channel[MOST], arrived[MOST];
 
 struct schedule {
@@ -58,6 +60,9 @@ static void plan(struct schedule *schedule)
     schedule->room_most = PICK(random, 1, 10, 300, 17000, MOST);
     schedule->piece_most = PICK(random, 1, 30, 500, 20000, 100000);
     schedule->updates = (unsigned)PICK(random, 0, 1, 10);
+    if (version == TLS1_2_VERSION) {
+        schedule->updates = 0;
+    }
     if (schedule->room_most == 1 || schedule->piece_most == 1) {
         schedule->peer_total /= 10;
     }
@@ -78,11 +83,13 @@ static void begin(struct schedule *schedule)
                        &kernel_transport, 60);
     assert_non_null(schedule->ends.channel[fd]);
     schedule->peer = peer_new(1 - fd, "ours", "peer");
+    assert_int_equal(SSL_set_max_proto_version(schedule->peer->ssl, version), 1);
     for (int i = 0; i < 4; i++) {
         peer_step(schedule->peer);
         assert_eagain(&schedule->ends, fd);
     }
     assert_int_equal(dg_channel_get_state(schedule->ends.channel[fd]), DG_CHANNEL_OPEN);
+    assert_int_equal(SSL_version(schedule->peer->ssl), version);
     schedule->peer->slow = true;
     (void)SSL_set_max_send_fragment(schedule->peer->ssl, (long)PICK(random, 512, 600, 4000, 16384));
     (void)SSL_set_block_padding(schedule->peer->ssl, PICK(random, 0, 0, 64, 4096));
@@ -208,11 +215,10 @@ static unsigned long number(const char *variable, unsigned long otherwise)
     return text != NULL ? strtoul(text, NULL, 10) : otherwise;
 }
 
-static void test_plain_openssl_and_a_channel_understand_each_other(void **state)
+static void run_schedules(void)
 {
     unsigned long count = number("DG_SCHEDULES", SCHEDULES);
 
-    (void)state;
     if (getenv("DG_SEED") != NULL) {
         run_schedule(number("DG_SEED", 0));
         return;
@@ -222,10 +228,28 @@ static void test_plain_openssl_and_a_channel_understand_each_other(void **state)
     }
 }
 
+static void test_plain_openssl_and_a_channel_understand_each_other(void **state)
+{
+    (void)state;
+    version = TLS1_3_VERSION;
+    run_schedules();
+}
+
+static void test_the_same_in_tls_1_2(void **state)
+{
+    (void)state;
+    version = TLS1_2_VERSION;
+    run_schedules();
+}
+
 static int set_up(void **state)
 {
     (void)pki_make(state);
-    credentials = pki_credentials("ours", "node", "ours");
+    policy.tls = pki_policy("ours", "node", "ours");
+    policy.tls.min_version = DG_TLS_1_2;
+    policy.tls.rekey_bytes = 10000;
+    policy.tls.keyupdate_limit = 1000000;
+    credentials = pki_credentials_of(&policy);
     return 0;
 }
 
@@ -239,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain_openssl_and_a_channel_understand_each_other),
+        cmocka_unit_test(test_the_same_in_tls_1_2),
     };
 
     return cmocka_run_group_tests_name("tls/channel, random schedules with a peer", tests, set_up,

@@ -7,9 +7,13 @@
 #include <sys/socket.h>
 
 #include "shim/core/tls/channel_parts.h"
+#include "shim/core/tls/internal.h"
 
 /* How much a close throws away to leave the kernel's receive queue empty. */
 enum { DRAIN_MAX = 1024 * 1024 };
+
+/* KeyUpdates a second, where the policy names none. */
+enum { KEYUPDATE_LIMIT = 10 };
 
 /* --- state --- */
 
@@ -29,6 +33,7 @@ void dg_channel_fail(struct dg_channel *channel, int fd, int failure, const char
     if (channel->state == DG_CHANNEL_FAILED) {
         return;
     }
+    channel->refusal_owed = false;
     dg_channel_flush(channel, fd);
     dg_channel_enter(channel, DG_CHANNEL_FAILED);
     channel->failure = failure;
@@ -115,6 +120,22 @@ ssize_t dg_channel_answer(ssize_t value, int error)
 
 /* --- making and ending --- */
 
+uint64_t dg_channel_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void apply_policy(struct dg_channel *channel, const struct dg_tls_policy *policy)
+{
+    unsigned limit = policy->keyupdate_limit;
+
+    channel->rekey_bytes = (uint64_t)policy->rekey_bytes;
+    dg_bucket_init(&channel->wishes, limit > 0 ? limit : KEYUPDATE_LIMIT, dg_channel_clock());
+}
+
 struct dg_channel *dg_channel_new(const struct dg_credentials *credentials,
                                   enum dg_channel_side side, const struct dg_transport *transport,
                                   double timeout)
@@ -129,6 +150,7 @@ struct dg_channel *dg_channel_new(const struct dg_credentials *credentials,
     channel->timeout = timeout;
     channel->state = DG_CHANNEL_HANDSHAKE;
     clock_gettime(CLOCK_MONOTONIC, &channel->started);
+    apply_policy(channel, &credentials->policy->tls);
     channel->handshake =
         dg_handshake_new(credentials, side, &channel->in, &channel->whole, &channel->out);
     if (channel->handshake == NULL) {

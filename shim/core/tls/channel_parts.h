@@ -5,6 +5,7 @@
 
 #include <time.h>
 
+#include "shim/core/tls/bucket.h"
 #include "shim/core/tls/buffer.h"
 #include "shim/core/tls/channel.h"
 #include "shim/core/tls/control.h"
@@ -19,7 +20,8 @@ struct dg_channel {
     const struct dg_transport *transport;
     enum dg_channel_side side;
     struct timespec started;
-    double timeout; /* of the handshake, seconds */
+    double timeout;       /* of the handshake, seconds */
+    uint64_t rekey_bytes; /* the policy's; 0: records alone count */
 
     enum dg_channel_state state; /* moved by dg_channel_enter() alone */
     bool was_open;
@@ -36,11 +38,14 @@ struct dg_channel {
     struct dg_buffer opened; /* plaintext of one record that the caller's buffer had no room for */
     struct dg_keys receiving;
     struct dg_messages messages;
+    struct dg_bucket wishes; /* what the peer may still ask for: KeyUpdates, renegotiations */
 
     struct dg_buffer out; /* ciphertext that the kernel has not taken */
     bool held;            /* the caller's next byte was already taken, and is in `out` */
     bool sending_ended;   /* our close_notify was sent */
     struct dg_keys sending;
+    bool key_update_owed; /* the peer has asked for new keys of ours: before our next data */
+    bool refusal_owed;    /* the peer has asked to renegotiate */
 
     struct dg_buffer early; /* plaintext taken before the handshake was through */
 };
@@ -57,6 +62,9 @@ void dg_channel_fail(struct dg_channel *channel, int fd, int failure, const char
 void dg_channel_fail_alert(struct dg_channel *channel, int fd, enum dg_alert alert,
                            const char *reason);
 void dg_channel_out_of_memory(struct dg_channel *channel, int fd);
+
+/* Milliseconds of a clock that never goes back. */
+uint64_t dg_channel_clock(void);
 
 /* Every call on a channel is between these two: the thread's scratch memory is lent to it and taken
  * back. */
@@ -78,14 +86,11 @@ void dg_channel_drive_handshake(struct dg_channel *channel, int fd);
 
 /* --- channel_send.c --- */
 
-/* Hands the kernel what it takes of `out` at once. */
+/* Hands the kernel what it takes of `out` at once, and then the refusal that is owed. */
 void dg_channel_flush(struct dg_channel *channel, int fd);
 
 /* Puts an alert into `out`, as far as there are keys for it. */
 void dg_channel_seal_alert(struct dg_channel *channel, enum dg_alert alert);
-
-/* Puts a KeyUpdate into `out` and goes over to our next keys. Returns 0 or -1. */
-int dg_channel_rekey(struct dg_channel *channel);
 
 /* Seals what was taken before the handshake was through. */
 void dg_channel_seal_early(struct dg_channel *channel, int fd);

@@ -144,6 +144,8 @@ static void open_channel(struct dg_channel *channel, int fd)
     }
     dg_handshake_free(channel->handshake);
     channel->handshake = NULL;
+    channel->messages.version = channel->receiving.version;
+    channel->messages.client = channel->side == DG_CHANNEL_CLIENT;
     dg_channel_enter(channel, DG_CHANNEL_OPEN);
     dg_channel_seal_early(channel, fd);
 }
@@ -187,40 +189,63 @@ static void take_alert(struct dg_channel *channel, int fd, const uint8_t *bytes,
 {
     char reason[DG_CHANNEL_REASON_SIZE];
 
-    if (size != 2) {
-        dg_channel_fail_alert(channel, fd, DG_ALERT_DECODE_ERROR, "peer sends a malformed alert");
-        return;
-    }
-    switch (bytes[1]) {
-    case DG_ALERT_CLOSE_NOTIFY:
+    switch (dg_alert_read(bytes, size, channel->receiving.version)) {
+    case DG_ALERT_MEANS_NOTHING:
+        break;
+    case DG_ALERT_MEANS_CLOSED:
         dg_channel_enter(channel, DG_CHANNEL_PEER_CLOSED);
         /* Nothing may be left in the kernel to wake the caller who is still to be told of the end.
          */
         (void)channel->transport->shutdown(fd, SHUT_RD);
         break;
-    case DG_ALERT_USER_CANCELED:
-        break;
-    default:
+    case DG_ALERT_MEANS_FAILURE:
         (void)snprintf(reason, sizeof reason, "peer refused with alert: %s",
                        dg_tls_alert_name(bytes[1]));
         dg_channel_fail(channel, fd, ECONNRESET, reason);
         break;
+    case DG_ALERT_MALFORMED:
+    default:
+        dg_channel_fail_alert(channel, fd, DG_ALERT_DECODE_ERROR, "peer sends a malformed alert");
+        break;
+    }
+}
+
+/* Whether the peer may have what it asks for again. Else the channel is ended, by the alert that
+ * BoringSSL, Go and rustls send for too many KeyUpdates; the RFCs name none. */
+static bool grant(struct dg_channel *channel, int fd, const char *excess)
+{
+    if (dg_bucket_take(&channel->wishes, dg_channel_clock())) {
+        return true;
+    }
+    dg_channel_fail_alert(channel, fd, DG_ALERT_UNEXPECTED_MESSAGE, excess);
+    return false;
+}
+
+static void take_key_update(struct dg_channel *channel, int fd, bool requested)
+{
+    if (!grant(channel, fd, "peer sends more KeyUpdates than tls.keyupdate_limit lets it")) {
+        return;
+    }
+    channel->key_update_owed = channel->key_update_owed || requested;
+    if (dg_keys_update(&channel->receiving) != 0) {
+        dg_channel_out_of_memory(channel, fd);
     }
 }
 
 static void take_message(struct dg_channel *channel, int fd, const uint8_t *bytes, size_t size)
 {
-    bool failed = false;
-
-    switch (dg_messages_take(&channel->messages, bytes, size, channel->side == DG_CHANNEL_CLIENT)) {
+    switch (dg_messages_take(&channel->messages, bytes, size)) {
     case DG_MESSAGE_NONE:
         break;
     case DG_MESSAGE_KEY_UPDATE_REQUESTED:
-        failed = !channel->sending_ended && dg_channel_rekey(channel) != 0;
-        failed = failed || dg_keys_update(&channel->receiving) != 0;
+        take_key_update(channel, fd, true);
         break;
     case DG_MESSAGE_KEY_UPDATE:
-        failed = dg_keys_update(&channel->receiving) != 0;
+        take_key_update(channel, fd, false);
+        break;
+    case DG_MESSAGE_RENEGOTIATE:
+        channel->refusal_owed = grant(
+            channel, fd, "peer asks to renegotiate more often than tls.keyupdate_limit lets it");
         break;
     case DG_MESSAGE_MALFORMED:
         dg_channel_fail_alert(channel, fd, DG_ALERT_DECODE_ERROR,
@@ -231,9 +256,6 @@ static void take_message(struct dg_channel *channel, int fd, const uint8_t *byte
         dg_channel_fail_alert(channel, fd, DG_ALERT_UNEXPECTED_MESSAGE,
                               "peer sends a post-handshake message that has no place here");
         break;
-    }
-    if (failed) {
-        dg_channel_out_of_memory(channel, fd);
     }
 }
 
@@ -371,7 +393,7 @@ static void process(struct dg_channel *channel, int fd, struct sink *sink)
         }
     }
     release_tail(channel, fd);
-    /* Answers to the peer's KeyUpdate, and alerts. */
+    /* Alerts. */
     dg_channel_flush(channel, fd);
 }
 

@@ -15,7 +15,7 @@ enum {
     REKEY_RECORDS = 1 << 23,
 };
 
-void dg_channel_flush(struct dg_channel *channel, int fd)
+static void send_out(struct dg_channel *channel, int fd)
 {
     struct dg_buffer *out = &channel->out;
 
@@ -37,6 +37,17 @@ void dg_channel_flush(struct dg_channel *channel, int fd)
             return;
         }
         dg_buffer_take(out, (size_t)sent);
+    }
+}
+
+void dg_channel_flush(struct dg_channel *channel, int fd)
+{
+    send_out(channel, fd);
+    /* Only now, so that a peer who asks on and on while we are blocked piles nothing up here. */
+    if (channel->refusal_owed && dg_buffer_size(&channel->out) == 0) {
+        channel->refusal_owed = false;
+        dg_channel_seal_alert(channel, DG_ALERT_NO_RENEGOTIATION);
+        send_out(channel, fd);
     }
 }
 
@@ -82,16 +93,31 @@ static size_t source_take(struct source *source, const uint8_t **bytes, size_t l
 
 void dg_channel_seal_alert(struct dg_channel *channel, enum dg_alert alert)
 {
-    enum { WARNING = 1, FATAL = 2 };
-    uint8_t bytes[2] = {alert == DG_ALERT_CLOSE_NOTIFY ? WARNING : FATAL, (uint8_t)alert};
+    uint8_t bytes[2] = {(uint8_t)dg_alert_level(alert), (uint8_t)alert};
 
     if (channel->sending.cipher != NULL && !channel->sending_ended) {
         (void)dg_seal(&channel->sending, DG_CONTENT_ALERT, bytes, sizeof bytes, &channel->out);
     }
 }
 
-int dg_channel_rekey(struct dg_channel *channel)
+/* Whether our keys have done enough for `size` bytes more to go under the next ones. */
+static bool must_rekey(const struct dg_channel *channel, size_t size)
 {
+    const struct dg_keys *keys = &channel->sending;
+
+    if (keys->version == DG_TLS_1_2) {
+        return false; /* it knows no KeyUpdate: docs/design.md says what that means */
+    }
+    return channel->key_update_owed || keys->sequence >= REKEY_RECORDS ||
+           (channel->rekey_bytes > 0 && keys->bytes > 0 &&
+            keys->bytes + size > channel->rekey_bytes);
+}
+
+/* Puts a KeyUpdate into `out` and goes over to our next keys. However often the peer has asked for
+ * it since our last data: one answers all (RFC 8446 section 4.6.3). */
+static int rekey(struct dg_channel *channel)
+{
+    channel->key_update_owed = false;
     return dg_seal(&channel->sending, DG_CONTENT_HANDSHAKE, dg_key_update, sizeof dg_key_update,
                    &channel->out) == 0
                ? dg_keys_update(&channel->sending)
@@ -102,7 +128,7 @@ static int seal_from(struct dg_channel *channel, struct source *source, size_t s
 {
     struct dg_sealing sealing;
 
-    if (channel->sending.sequence >= REKEY_RECORDS && dg_channel_rekey(channel) != 0) {
+    if (must_rekey(channel, size) && rekey(channel) != 0) {
         return -1;
     }
     if (dg_seal_begin(&sealing, &channel->sending, DG_CONTENT_APPLICATION_DATA, size,

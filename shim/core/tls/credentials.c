@@ -11,6 +11,10 @@
 
 /* Our preferences; both ends of a channel are ours or OTP's, so that nothing old is needed. */
 #define CIPHERSUITES "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
+/* TLS 1.2, where the policy allows it: what the record layer here knows, with forward secrecy. */
+#define CIPHERS_1_2                                                                                \
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
 #define GROUPS_HYBRID "X25519MLKEM768:X25519:P-256:P-384" /* OpenSSL 3.5 and later */
 #define GROUPS "X25519:P-256:P-384"
 #define SIGNATURES                                                                                 \
@@ -23,8 +27,10 @@
  * setting it could have made is made anew; a certificate from there cannot be taken back, so that
  * one is refused.
  */
-static int set_protocol(SSL_CTX *context, struct dg_error *error)
+static int set_protocol(SSL_CTX *context, enum dg_tls_version least, struct dg_error *error)
 {
+    int min_version = least == DG_TLS_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
+
     if (SSL_CTX_get0_certificate(context) != NULL) {
         return dg_fail(error,
                        "OPENSSL_CONF sets a certificate for every TLS context of this process "
@@ -40,9 +46,10 @@ static int set_protocol(SSL_CTX *context, struct dg_error *error)
     SSL_CTX_set_read_ahead(context, 0);
     SSL_CTX_set0_CA_list(context, NULL);
     SSL_CTX_set_client_CA_list(context, NULL);
-    if (SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1 ||
+    if (SSL_CTX_set_min_proto_version(context, min_version) != 1 ||
         SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_ciphersuites(context, CIPHERSUITES) != 1 ||
+        SSL_CTX_set_cipher_list(context, CIPHERS_1_2) != 1 ||
         (SSL_CTX_set1_groups_list(context, GROUPS_HYBRID) != 1 &&
          SSL_CTX_set1_groups_list(context, GROUPS) != 1) ||
         SSL_CTX_set1_sigalgs_list(context, SIGNATURES) != 1 ||
@@ -50,7 +57,7 @@ static int set_protocol(SSL_CTX *context, struct dg_error *error)
         SSL_CTX_set_num_tickets(context, 0) != 1 || SSL_CTX_set_max_early_data(context, 0) != 1 ||
         SSL_CTX_set_block_padding(context, 0) != 1) {
         return dg_fail(error,
-                       "this OpenSSL refuses our TLS 1.3 settings; OpenSSL 3.0 or later, with its "
+                       "this OpenSSL refuses our TLS settings; OpenSSL 3.0 or later, with its "
                        "default provider, is needed");
     }
     dg_handshake_prepare(context);
@@ -133,7 +140,7 @@ static int build(struct dg_credentials *credentials, struct dg_material *materia
 {
     const struct dg_tls_policy *policy = &credentials->policy->tls;
 
-    if (set_protocol(credentials->context, error) != 0 ||
+    if (set_protocol(credentials->context, policy->min_version, error) != 0 ||
         read_material(policy, material, error) != 0 ||
         dg_trust_set(credentials->context, policy, material, error) != 0 ||
         dg_own_set(credentials->context, policy, material, error) != 0) {

@@ -184,25 +184,79 @@ enum dg_handshake_state dg_handshake_step(struct dg_handshake *handshake, char *
     return DG_HANDSHAKE_FAILED;
 }
 
-static int derive(const struct dg_handshake *handshake, const SSL_CIPHER *suite,
-                  struct dg_keys *receiving, struct dg_keys *sending)
+/* --- what it has come to --- */
+
+/* What both versions derive keys with, in OpenSSL's names. */
+struct suite {
+    const char *cipher;
+    const char *digest;
+    size_t digest_size;
+};
+
+static int derive_1_3(const struct dg_handshake *handshake, const struct suite *suite,
+                      struct dg_keys *receiving, struct dg_keys *sending)
 {
     bool client = handshake->side == DG_CHANNEL_CLIENT;
     const struct secret *ours = client ? &handshake->client : &handshake->server;
     const struct secret *theirs = client ? &handshake->server : &handshake->client;
-    const char *cipher = OBJ_nid2ln(SSL_CIPHER_get_cipher_nid(suite));
-    const EVP_MD *digest = SSL_CIPHER_get_handshake_digest(suite);
-    size_t size = digest != NULL ? (size_t)EVP_MD_get_size(digest) : 0;
+    size_t size = suite->digest_size;
 
-    if (cipher == NULL || size == 0 || ours->size != size || theirs->size != size) {
+    if (ours->size != size || theirs->size != size ||
+        dg_keys_init(receiving, suite->cipher, suite->digest, theirs->bytes, size, false) != 0) {
         return -1;
     }
-    return dg_keys_init(receiving, cipher, EVP_MD_get0_name(digest), theirs->bytes, size, false) ==
-                       0 &&
-                   dg_keys_init(sending, cipher, EVP_MD_get0_name(digest), ours->bytes, size,
-                                true) == 0
-               ? 0
-               : -1;
+    return dg_keys_init(sending, suite->cipher, suite->digest, ours->bytes, size, true);
+}
+
+static int derive_1_2(const struct dg_handshake *handshake, const struct suite *suite,
+                      struct dg_keys *receiving, struct dg_keys *sending)
+{
+    bool client = handshake->side == DG_CHANNEL_CLIENT;
+    const SSL *ssl = handshake->ssl;
+    struct dg_master master;
+    int result = -1;
+
+    if (SSL_SESSION_get_master_key(SSL_get0_session(ssl), master.secret, sizeof master.secret) ==
+            sizeof master.secret &&
+        SSL_get_client_random(ssl, master.client_random, DG_RANDOM_SIZE) == DG_RANDOM_SIZE &&
+        SSL_get_server_random(ssl, master.server_random, DG_RANDOM_SIZE) == DG_RANDOM_SIZE &&
+        dg_keys_init_1_2(receiving, suite->cipher, suite->digest, &master, !client, false) == 0) {
+        result = dg_keys_init_1_2(sending, suite->cipher, suite->digest, &master, client, true);
+    }
+    OPENSSL_cleanse(&master, sizeof master);
+    return result;
+}
+
+static int derive(const struct dg_handshake *handshake, const SSL_CIPHER *agreed,
+                  struct dg_keys *receiving, struct dg_keys *sending)
+{
+    const EVP_MD *digest = agreed != NULL ? SSL_CIPHER_get_handshake_digest(agreed) : NULL;
+    struct suite suite;
+
+    if (digest == NULL) {
+        return -1;
+    }
+    suite = (struct suite){.cipher = OBJ_nid2ln(SSL_CIPHER_get_cipher_nid(agreed)),
+                           .digest = EVP_MD_get0_name(digest),
+                           .digest_size = (size_t)EVP_MD_get_size(digest)};
+    switch (SSL_version(handshake->ssl)) {
+    case TLS1_3_VERSION:
+        return derive_1_3(handshake, &suite, receiving, sending);
+    case TLS1_2_VERSION:
+        return derive_1_2(handshake, &suite, receiving, sending);
+    default:
+        return -1;
+    }
+}
+
+static void describe(SSL *ssl, const SSL_CIPHER *suite, X509 *certificate, struct dg_agreed *agreed)
+{
+    const char *group = SSL_group_to_name(ssl, (int)SSL_get_negotiated_group(ssl));
+
+    (void)snprintf(agreed->version, sizeof agreed->version, "%s", SSL_get_version(ssl));
+    (void)snprintf(agreed->cipher, sizeof agreed->cipher, "%s", SSL_CIPHER_get_name(suite));
+    (void)snprintf(agreed->group, sizeof agreed->group, "%s", group != NULL ? group : "");
+    dg_tls_describe_certificate(certificate, agreed->certificate, sizeof agreed->certificate);
 }
 
 int dg_handshake_finish(struct dg_handshake *handshake, struct dg_agreed *agreed,
@@ -217,14 +271,11 @@ int dg_handshake_finish(struct dg_handshake *handshake, struct dg_agreed *agreed
         (void)snprintf(reason, reason_size, "peer has shown no valid certificate");
         return -1;
     }
-    if (SSL_version(handshake->ssl) != TLS1_3_VERSION || suite == NULL ||
-        derive(handshake, suite, receiving, sending) != 0) {
+    if (derive(handshake, suite, receiving, sending) != 0) {
         (void)snprintf(reason, reason_size, "OpenSSL gives no keys for the agreed cipher suite");
         return -1;
     }
-    (void)snprintf(agreed->version, sizeof agreed->version, "%s", SSL_get_version(handshake->ssl));
-    (void)snprintf(agreed->cipher, sizeof agreed->cipher, "%s", SSL_CIPHER_get_name(suite));
-    dg_tls_describe_certificate(certificate, agreed->certificate, sizeof agreed->certificate);
+    describe(handshake->ssl, suite, certificate, agreed);
     agreed->identity = handshake->identity;
     handshake->identity = (struct dg_identity){.address_count = 0};
     return 0;

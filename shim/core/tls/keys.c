@@ -9,6 +9,40 @@
 
 #include "shim/core/tls/internal.h"
 
+/* Keys with no key yet. Returns the algorithm, which the caller frees, or NULL. */
+static EVP_CIPHER *begin(struct dg_keys *keys, enum dg_tls_version version, const char *cipher,
+                         bool sealing)
+{
+    *keys =
+        (struct dg_keys){.version = version, .cipher = EVP_CIPHER_CTX_new(), .sealing = sealing};
+    return keys->cipher != NULL ? EVP_CIPHER_fetch(dg_tls_library(), cipher, NULL) : NULL;
+}
+
+/* `algorithm` is NULL where it stays as it was. */
+static int use_key(struct dg_keys *keys, const EVP_CIPHER *algorithm, const uint8_t *key)
+{
+    keys->sequence = 0;
+    keys->bytes = 0;
+    return EVP_CipherInit_ex2(keys->cipher, algorithm, key, keys->iv, keys->sealing ? 1 : 0,
+                              NULL) == 1
+               ? 0
+               : -1;
+}
+
+/* Runs one of OpenSSL's key derivation functions. */
+static int derive(const char *function, const OSSL_PARAM *parameters, uint8_t *output, size_t size)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(dg_tls_library(), function, NULL);
+    EVP_KDF_CTX *context = EVP_KDF_CTX_new(kdf);
+    int derived = context != NULL ? EVP_KDF_derive(context, output, size, parameters) : 0;
+
+    EVP_KDF_CTX_free(context);
+    EVP_KDF_free(kdf);
+    return derived == 1 ? 0 : -1;
+}
+
+/* --- TLS 1.3 --- */
+
 /* HkdfLabel: length, "tls13 " and the label, an empty context (RFC 8446 section 7.1). Returns its
  * size. */
 static size_t make_label(uint8_t info[64], const char *label, size_t size)
@@ -29,8 +63,6 @@ static size_t make_label(uint8_t info[64], const char *label, size_t size)
 /* HKDF-Expand-Label(secret, label, "", size) */
 static int expand(const struct dg_keys *keys, const char *label, uint8_t *output, size_t size)
 {
-    EVP_KDF *kdf = EVP_KDF_fetch(dg_tls_library(), OSSL_KDF_NAME_HKDF, NULL);
-    EVP_KDF_CTX *context = EVP_KDF_CTX_new(kdf);
     int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
     uint8_t info[64];
     size_t info_size = make_label(info, label, size);
@@ -42,29 +74,21 @@ static int expand(const struct dg_keys *keys, const char *label, uint8_t *output
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, info_size),
         OSSL_PARAM_construct_end(),
     };
-    int derived = context != NULL ? EVP_KDF_derive(context, output, size, parameters) : 0;
 
-    EVP_KDF_CTX_free(context);
-    EVP_KDF_free(kdf);
-    return derived == 1 ? 0 : -1;
+    return derive(OSSL_KDF_NAME_HKDF, parameters, output, size);
 }
 
 /* Puts key and IV of the secret into use. */
 static int use_secret(struct dg_keys *keys, const EVP_CIPHER *algorithm)
 {
     uint8_t key[EVP_MAX_KEY_LENGTH];
-    size_t key_size = (size_t)EVP_CIPHER_CTX_get_key_length(keys->cipher);
+    size_t key_size = (size_t)(algorithm != NULL ? EVP_CIPHER_get_key_length(algorithm)
+                                                 : EVP_CIPHER_CTX_get_key_length(keys->cipher));
     int result = -1;
 
-    if (algorithm != NULL) {
-        key_size = (size_t)EVP_CIPHER_get_key_length(algorithm);
-    }
     if (expand(keys, "key", key, key_size) == 0 &&
-        expand(keys, "iv", keys->iv, sizeof keys->iv) == 0 &&
-        EVP_CipherInit_ex2(keys->cipher, algorithm, key, keys->iv, keys->sealing ? 1 : 0, NULL) ==
-            1) {
-        keys->sequence = 0;
-        result = 0;
+        expand(keys, "iv", keys->iv, sizeof keys->iv) == 0) {
+        result = use_key(keys, algorithm, key);
     }
     OPENSSL_cleanse(key, sizeof key);
     return result;
@@ -73,11 +97,10 @@ static int use_secret(struct dg_keys *keys, const EVP_CIPHER *algorithm)
 int dg_keys_init(struct dg_keys *keys, const char *cipher, const char *digest,
                  const uint8_t *secret, size_t secret_size, bool sealing)
 {
-    EVP_CIPHER *algorithm = EVP_CIPHER_fetch(dg_tls_library(), cipher, NULL);
+    EVP_CIPHER *algorithm = begin(keys, DG_TLS_1_3, cipher, sealing);
     int result = -1;
 
-    *keys = (struct dg_keys){.cipher = EVP_CIPHER_CTX_new(), .sealing = sealing};
-    if (algorithm != NULL && keys->cipher != NULL && secret_size <= sizeof keys->secret) {
+    if (algorithm != NULL && secret_size <= sizeof keys->secret) {
         (void)snprintf(keys->digest, sizeof keys->digest, "%s", digest);
         memcpy(keys->secret, secret, secret_size);
         keys->secret_size = secret_size;
@@ -99,6 +122,65 @@ int dg_keys_update(struct dg_keys *keys)
     OPENSSL_cleanse(next, sizeof next);
     return result;
 }
+
+/* --- TLS 1.2 --- */
+
+enum { SALT_SIZE = 4, KEY_BLOCK_MAX = 2 * (EVP_MAX_KEY_LENGTH + SALT_SIZE) };
+
+/* PRF(master_secret, "key expansion", server_random + client_random) */
+static int expand_master(const struct dg_master *master, const char *digest, uint8_t *block,
+                         size_t size)
+{
+    static const char label[] = "key expansion";
+    uint8_t seed[sizeof label - 1 + (size_t)2 * DG_RANDOM_SIZE];
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)digest, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SECRET, (void *)master->secret,
+                                          DG_MASTER_SIZE),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED, seed, sizeof seed),
+        OSSL_PARAM_construct_end(),
+    };
+
+    memcpy(seed, label, sizeof label - 1);
+    memcpy(seed + sizeof label - 1, master->server_random, DG_RANDOM_SIZE);
+    memcpy(seed + sizeof label - 1 + DG_RANDOM_SIZE, master->client_random, DG_RANDOM_SIZE);
+    return derive(OSSL_KDF_NAME_TLS1_PRF, parameters, block, size);
+}
+
+/* The key block is: key of the client, key of the server, salt of the client, salt of the server.
+ */
+static int use_key_block(struct dg_keys *keys, const EVP_CIPHER *algorithm, const char *digest,
+                         const struct dg_master *master, bool of_client)
+{
+    uint8_t block[KEY_BLOCK_MAX];
+    size_t key_size = (size_t)EVP_CIPHER_get_key_length(algorithm);
+    size_t key = of_client ? 0 : key_size;
+    size_t salt = 2 * key_size + (of_client ? 0 : SALT_SIZE);
+    int result = expand_master(master, digest, block, 2 * (key_size + SALT_SIZE));
+
+    if (result == 0) {
+        memcpy(keys->iv, block + salt, SALT_SIZE);
+        result = use_key(keys, algorithm, block + key);
+        keys->sequence = 1;
+    }
+    OPENSSL_cleanse(block, sizeof block);
+    return result;
+}
+
+int dg_keys_init_1_2(struct dg_keys *keys, const char *cipher, const char *digest,
+                     const struct dg_master *master, bool of_client, bool sealing)
+{
+    EVP_CIPHER *algorithm = begin(keys, DG_TLS_1_2, cipher, sealing);
+    int result = -1;
+
+    if (algorithm != NULL && EVP_CIPHER_get_mode(algorithm) == EVP_CIPH_GCM_MODE) {
+        result = use_key_block(keys, algorithm, digest, master, of_client);
+    }
+    EVP_CIPHER_free(algorithm);
+    return result;
+}
+
+/* --- both --- */
 
 void dg_keys_next_nonce(struct dg_keys *keys, uint8_t nonce[DG_NONCE_SIZE])
 {

@@ -9,34 +9,85 @@ enum { SHORT = 1024 };
 
 enum { LEGACY_VERSION_HIGH = 3, LEGACY_VERSION_LOW = 3 };
 
-/* The header is also the additional data that the tag covers. */
-static void make_header(uint8_t header[DG_TLS_HEADER_SIZE], size_t inner)
-{
-    size_t size = inner + DG_TAG_SIZE;
+/* Where the versions of TLS differ in what follows a record's header. */
+struct layout {
+    size_t nonce; /* bytes of the nonce that come before the ciphertext */
+    size_t type;  /* bytes of content type that are encrypted behind the plaintext */
+};
 
-    header[0] = DG_CONTENT_APPLICATION_DATA;
+static const struct layout layouts[] = {
+    [DG_TLS_1_2] = {.nonce = 8, .type = 0}, /* RFC 5288 section 3 */
+    [DG_TLS_1_3] = {.nonce = 0, .type = 1}, /* RFC 8446 section 5.2 */
+};
+
+static const struct layout *layout_of(const struct dg_keys *keys)
+{
+    return &layouts[keys->version];
+}
+
+/* What a record costs beyond its plaintext. */
+static size_t overhead_of(const struct dg_keys *keys)
+{
+    return DG_TLS_HEADER_SIZE + layout_of(keys)->nonce + layout_of(keys)->type + DG_TAG_SIZE;
+}
+
+static void make_header(uint8_t header[DG_TLS_HEADER_SIZE], enum dg_content_type type, size_t size)
+{
+    header[0] = (uint8_t)type;
     header[1] = LEGACY_VERSION_HIGH;
     header[2] = LEGACY_VERSION_LOW;
     header[3] = (uint8_t)(size >> 8);
     header[4] = (uint8_t)size;
 }
 
+enum { NUMBER_SIZE = 8, ADDITIONAL_MAX = NUMBER_SIZE + DG_TLS_HEADER_SIZE };
+
+/* What the tag covers besides: in TLS 1.3 the header as it stands, in TLS 1.2 the record's number
+ * and a header that tells the size of the plaintext (RFC 5246 section 6.2.3.3). Returns its size.
+ */
+static size_t make_additional(const struct dg_keys *keys, const uint8_t header[DG_TLS_HEADER_SIZE],
+                              size_t size, uint8_t additional[ADDITIONAL_MAX])
+{
+    if (keys->version == DG_TLS_1_3) {
+        memcpy(additional, header, DG_TLS_HEADER_SIZE);
+        return DG_TLS_HEADER_SIZE;
+    }
+    for (int i = 0; i < NUMBER_SIZE; i++) {
+        additional[i] = (uint8_t)(keys->sequence >> (8 * (NUMBER_SIZE - 1 - i)));
+    }
+    memcpy(additional + NUMBER_SIZE, header, DG_TLS_HEADER_SIZE - 2);
+    additional[ADDITIONAL_MAX - 2] = (uint8_t)(size >> 8);
+    additional[ADDITIONAL_MAX - 1] = (uint8_t)size;
+    return ADDITIONAL_MAX;
+}
+
+/* --- sealing --- */
+
 int dg_seal_begin(struct dg_sealing *sealing, struct dg_keys *keys, enum dg_content_type type,
                   size_t size, struct dg_buffer *out)
 {
+    const struct layout *layout = layout_of(keys);
     uint8_t nonce[DG_NONCE_SIZE];
     uint8_t header[DG_TLS_HEADER_SIZE];
+    uint8_t additional[ADDITIONAL_MAX];
+    size_t additional_size;
     int count;
 
     *sealing = (struct dg_sealing){.keys = keys, .out = out, .type = type, .size = size};
-    make_header(header, size + 1);
+    make_header(header, layout->type > 0 ? DG_CONTENT_APPLICATION_DATA : type,
+                layout->nonce + size + layout->type + DG_TAG_SIZE);
+    additional_size = make_additional(keys, header, size, additional);
     dg_keys_next_nonce(keys, nonce);
-    if (!dg_buffer_reserve(out, DG_TLS_HEADER_SIZE + size + 1 + DG_TAG_SIZE) ||
+    keys->bytes += size;
+    if (!dg_buffer_reserve(out, size + overhead_of(keys)) ||
         EVP_EncryptInit_ex2(keys->cipher, NULL, NULL, nonce, NULL) != 1 ||
-        EVP_EncryptUpdate(keys->cipher, NULL, &count, header, sizeof header) != 1) {
+        EVP_EncryptUpdate(keys->cipher, NULL, &count, additional, (int)additional_size) != 1) {
         return -1;
     }
-    return dg_buffer_append(out, header, sizeof header) ? 0 : -1;
+    return dg_buffer_append(out, header, sizeof header) &&
+                   dg_buffer_append(out, nonce + DG_NONCE_SIZE - layout->nonce, layout->nonce)
+               ? 0
+               : -1;
 }
 
 static bool is_short(const struct dg_sealing *sealing)
@@ -69,18 +120,18 @@ int dg_seal_add(struct dg_sealing *sealing, const void *bytes, size_t size)
     return 0;
 }
 
-/* The content type is the last byte of what is encrypted. */
 static int encrypt_last(struct dg_sealing *sealing)
 {
     struct dg_buffer *out = sealing->out;
+    size_t type_size = layout_of(sealing->keys)->type;
     uint8_t type = (uint8_t)sealing->type;
 
     if (!is_short(sealing)) {
-        return encrypt(sealing, &type, 1);
+        return encrypt(sealing, &type, type_size);
     }
-    out->bytes[out->end] = type;
+    memcpy(out->bytes + out->end, &type, type_size);
     out->end -= sealing->size;
-    return encrypt(sealing, out->bytes + out->end, sealing->size + 1);
+    return encrypt(sealing, out->bytes + out->end, sealing->size + type_size);
 }
 
 int dg_seal_end(struct dg_sealing *sealing)
@@ -117,57 +168,67 @@ size_t dg_open_room(size_t size)
     return size > DG_TLS_RECORD_OVERHEAD ? size - DG_TLS_RECORD_OVERHEAD : 0;
 }
 
-/* Decrypts the inner plaintext of `room` bytes and one more (the content type, where there is no
- * padding), which goes to *last, so that the caller's buffer need not have room for it. */
-static bool decrypt_inner(EVP_CIPHER_CTX *cipher, const uint8_t *inner, size_t room,
-                          uint8_t *plaintext, uint8_t *last)
+/* The content type, which may be encrypted behind the text, goes to *type: the caller's buffer need
+ * not have room for it. */
+static bool decrypt_text(struct dg_keys *keys, const uint8_t *text, size_t size, uint8_t *plaintext,
+                         uint8_t *type)
 {
+    EVP_CIPHER_CTX *cipher = keys->cipher;
+    size_t type_size = layout_of(keys)->type;
     uint8_t whole[SHORT + 1];
     int count;
 
-    if (room > SHORT) {
-        return EVP_DecryptUpdate(cipher, plaintext, &count, inner, (int)room) == 1 &&
-               EVP_DecryptUpdate(cipher, last, &count, inner + room, 1) == 1;
+    if (size > SHORT || type_size == 0) {
+        return EVP_DecryptUpdate(cipher, plaintext, &count, text, (int)size) == 1 &&
+               EVP_DecryptUpdate(cipher, type, &count, text + size, (int)type_size) == 1;
     }
-    if (EVP_DecryptUpdate(cipher, whole, &count, inner, (int)room + 1) != 1) {
+    if (EVP_DecryptUpdate(cipher, whole, &count, text, (int)(size + type_size)) != 1) {
         return false;
     }
-    memcpy(plaintext, whole, room);
-    *last = whole[room];
+    memcpy(plaintext, whole, size);
+    memcpy(type, whole + size, type_size);
     return true;
 }
 
+/* `size` is that of the plaintext, and of the padding of TLS 1.3. */
 static bool decrypt(struct dg_keys *keys, const uint8_t *record, size_t size, uint8_t *plaintext,
-                    uint8_t *last)
+                    uint8_t *type)
 {
+    const struct layout *layout = layout_of(keys);
+    const uint8_t *text = record + DG_TLS_HEADER_SIZE + layout->nonce;
+    const uint8_t *tag = text + size + layout->type;
     uint8_t nonce[DG_NONCE_SIZE];
+    uint8_t additional[ADDITIONAL_MAX];
     uint8_t none[EVP_MAX_BLOCK_LENGTH];
+    size_t additional_size = make_additional(keys, record, size, additional);
     int count;
 
     dg_keys_next_nonce(keys, nonce);
+    memcpy(nonce + DG_NONCE_SIZE - layout->nonce, record + DG_TLS_HEADER_SIZE, layout->nonce);
     return EVP_DecryptInit_ex2(keys->cipher, NULL, NULL, nonce, NULL) == 1 &&
-           EVP_CIPHER_CTX_ctrl(keys->cipher, EVP_CTRL_AEAD_SET_TAG, DG_TAG_SIZE,
-                               (void *)(record + size - DG_TAG_SIZE)) == 1 &&
-           EVP_DecryptUpdate(keys->cipher, NULL, &count, record, DG_TLS_HEADER_SIZE) == 1 &&
-           decrypt_inner(keys->cipher, record + DG_TLS_HEADER_SIZE, dg_open_room(size), plaintext,
-                         last) &&
+           EVP_CIPHER_CTX_ctrl(keys->cipher, EVP_CTRL_AEAD_SET_TAG, DG_TAG_SIZE, (void *)tag) ==
+               1 &&
+           EVP_DecryptUpdate(keys->cipher, NULL, &count, additional, (int)additional_size) == 1 &&
+           decrypt_text(keys, text, size, plaintext, type) &&
            EVP_DecryptFinal_ex(keys->cipher, none, &count) == 1;
 }
 
 enum dg_opened dg_open(struct dg_keys *keys, const uint8_t *record, size_t size, uint8_t *plaintext,
                        uint8_t *type, size_t *plaintext_size)
 {
-    size_t room = dg_open_room(size);
+    size_t overhead = overhead_of(keys);
+    bool type_is_inside = layout_of(keys)->type > 0;
 
-    if (record[0] != DG_CONTENT_APPLICATION_DATA) {
+    *type = record[0];
+    if (type_is_inside && *type != DG_CONTENT_APPLICATION_DATA) {
         return DG_OPEN_NOT_CIPHERTEXT;
     }
-    if (size < DG_TLS_RECORD_OVERHEAD || !decrypt(keys, record, size, plaintext, type)) {
-        OPENSSL_cleanse(plaintext, room);
+    if (size < overhead || !decrypt(keys, record, size - overhead, plaintext, type)) {
+        OPENSSL_cleanse(plaintext, dg_open_room(size));
         return DG_OPEN_BAD;
     }
-    *plaintext_size = room;
-    while (*type == 0 && *plaintext_size > 0) {
+    *plaintext_size = size - overhead;
+    while (*type == 0 && *plaintext_size > 0) { /* padding */
         *type = plaintext[--*plaintext_size];
     }
     if (*type == 0) {

@@ -1,8 +1,9 @@
 /*
- * The record protection of TLS 1.3 (RFC 8446 section 5.2), for the time after the handshake:
- * OpenSSL's own costs several times the encryption of a short message, copies each record twice,
- * and keeps its state for as long as the connection lives. Here a record is made straight from the
- * caller's vector, and opened straight into the caller's buffer.
+ * The record protection of TLS 1.3 (RFC 8446 section 5.2), and of TLS 1.2 with AES-GCM (RFC 5246
+ * section 6.2.3.3, RFC 5288), for the time after the handshake: OpenSSL's own costs several times
+ * the encryption of a short message, copies each record twice, and keeps its state for as long as
+ * the connection lives. Here a record is made straight from the caller's vector, and opened
+ * straight into the caller's buffer.
  */
 #ifndef DISTGUARD_TLS_RECORD_H
 #define DISTGUARD_TLS_RECORD_H
@@ -49,7 +50,8 @@ int dg_seal(struct dg_keys *keys, enum dg_content_type type, const void *bytes, 
 
 /* --- opening --- */
 
-/* The most plaintext that a whole record of `size` bytes can hold: the room that dg_open needs. */
+/* The most plaintext that a whole record of `size` bytes can hold, whatever the version: the room
+ * that dg_open needs. */
 size_t dg_open_room(size_t size);
 
 enum dg_opened {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/tls/issuer.h"
+#include "shim/core/tls/internal.h"
 
 enum { PATH_SIZE = 512, NAME_SIZE = 128, PATHS = 4 };
 
@@ -136,18 +137,30 @@ struct dg_tls_policy pki_policy(const char *authority, const char *name, const c
     return (struct dg_tls_policy){.certificate = paths[0],
                                   .private_key = paths[1],
                                   .ca = paths[2],
+                                  .min_version = DG_TLS_1_3,
                                   .handshake_timeout = 60.0};
 }
 
 struct dg_credentials *pki_credentials(const char *authority, const char *name, const char *anchors)
 {
     static struct dg_policy policy; /* outlives what is made of it */
+
+    policy.tls = pki_policy(authority, name, anchors);
+    return pki_credentials_of(&policy);
+}
+
+struct dg_credentials *pki_credentials_of(const struct dg_policy *policy)
+{
     struct dg_credentials *credentials = NULL;
     struct dg_error error;
 
-    policy.tls = pki_policy(authority, name, anchors);
-    need(dg_credentials_load(&policy, &credentials, &error) == 0, error.text);
+    need(dg_credentials_load(policy, &credentials, &error) == 0, error.text);
     return credentials;
+}
+
+void pki_cap_1_2(struct dg_credentials *credentials)
+{
+    need(SSL_CTX_set_max_proto_version(credentials->context, TLS1_2_VERSION) == 1, "TLS 1.2");
 }
 
 static void read_authority(const char *authority, X509 **certificate, EVP_PKEY **key)

@@ -29,6 +29,12 @@ struct dg_tls_policy pki_policy(const char *authority, const char *name, const c
 struct dg_credentials *pki_credentials(const char *authority, const char *name,
                                        const char *anchors);
 
+/* The same of a whole policy, which must outlive them. */
+struct dg_credentials *pki_credentials_of(const struct dg_policy *policy);
+
+/* Credentials whose channels speak nothing newer than TLS 1.2, if that. */
+void pki_cap_1_2(struct dg_credentials *credentials);
+
 /* What dg_issuer_issue would not make. */
 struct pki_special {
     const char *name;
