@@ -589,7 +589,7 @@ static void test_wrong_inherit(void **state)
         {"version = 1; profiles: { p: { inherit = \"q\"; };\nq: { inherits = \"p\"; }; };",
          "2: profiles.q.inherits: unknown key (did you mean inherit?); allowed here: inherit, "
          "mode, "
-         "local, programs, distribution, epmd, tls, log"},
+         "local, peers, node_names, programs, distribution, epmd, tls, log"},
     };
 
     (void)state;
