@@ -37,8 +37,10 @@ static int set_protocol(SSL_CTX *context, enum dg_tls_version least, struct dg_e
                        "(system_default); remove it, or unset OPENSSL_CONF for this service");
     }
     SSL_CTX_clear_options(context, ~(uint64_t)0);
+    /* OTP's client asks for the compatibility mode of RFC 8446 D.4 and insists on it. */
     SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
-                                     SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+                                     SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                     SSL_OP_ENABLE_MIDDLEBOX_COMPAT);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_security_level(context, DG_SECURITY_LEVEL);
