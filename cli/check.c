@@ -92,8 +92,31 @@ static void print_tls(const struct dg_tls_policy *tls)
     if (tls->private_key != NULL)
         dg_print_fact("tls.private_key", "%s", tls->private_key);
     print_certificates("tls.ca", tls->ca);
+    dg_print_fact("tls.crl", "%s", tls->crl != NULL ? tls->crl : "none");
+    dg_print_fact("tls.min_version", "%s", dg_tls_version_name(tls->min_version));
     dg_print_fact("tls.handshake_timeout", "%g", tls->handshake_timeout);
     dg_print_fact("tls.max_handshakes", "%u", tls->max_handshakes);
+    dg_print_fact("tls.rekey_bytes", "%lld", (long long)tls->rekey_bytes);
+    dg_print_fact("tls.keyupdate_limit", "%u", tls->keyupdate_limit);
+}
+
+static void print_peers(const struct dg_policy *policy)
+{
+    const struct dg_peer_list *peers = &policy->peers;
+    char *place = dg_word_place(&policy->node_names_place);
+
+    if (!peers->given)
+        dg_print_fact("peers", "%s", "any certificate of the CA (default)");
+    for (size_t i = 0; i < peers->count; i++) {
+        char *key = dg_word("peers.%zu", i);
+        char *rule = dg_word_peer_rule(&peers->rules[i]);
+
+        dg_print_fact(key, "%s", rule);
+        free(rule);
+        free(key);
+    }
+    dg_print_fact("node_names", "%s (%s)", dg_node_names_name(policy->node_names), place);
+    free(place);
 }
 
 static const char *requests(unsigned remote)
@@ -125,6 +148,7 @@ static void print_policy(const struct dg_policy *policy)
     if (policy->inherit != NULL)
         dg_print_fact("inherit", "%s", policy->inherit);
     dg_print_fact("local", "%s", dg_local_name(policy->local));
+    print_peers(policy);
     print_strings("programs", &policy->programs);
     dg_forecast_print(policy);
     print_ports(&policy->distribution.ports);
@@ -201,7 +225,13 @@ static int judge(const struct dg_policy *policy)
         dg_complain("%s", error.text);
         return DG_EXIT_FAILURE;
     }
-    dg_print_fact("verdict", "%s", "good");
+    if (policy->mode == DG_MODE_REQUIRE)
+        dg_print_fact("verdict", "%s", "good");
+    else
+        dg_print_fact("verdict", "good, but %s: mode is %s",
+                      policy->mode == DG_MODE_ALLOW ? "plaintext is spoken, and let in"
+                                                    : "plaintext is let in",
+                      dg_mode_name(policy->mode));
     return DG_EXIT_OK;
 }
 

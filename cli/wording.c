@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cli/message.h"
+#include "policy/pin.h"
 
 char *dg_word(const char *format, ...)
 {
@@ -66,14 +67,19 @@ char *dg_word_network_rule(const struct dg_network_rule *rule)
     return with_place(network, &rule->place);
 }
 
-/* "LIST, ITEM"; both are freed. */
-static char *append(char *list, char *item)
+/* "LISTSEPARATORITEM"; both are freed. */
+static char *join(char *list, const char *separator, char *item)
 {
-    char *text = list[0] == '\0' ? dg_word("%s", item) : dg_word("%s, %s", list, item);
+    char *text = dg_word("%s%s%s", list, list[0] == '\0' ? "" : separator, item);
 
     free(list);
     free(item);
     return text;
+}
+
+static char *append(char *list, char *item)
+{
+    return join(list, ", ", item);
 }
 
 char *dg_word_rules(const struct dg_bind_list *rules)
@@ -91,5 +97,40 @@ char *dg_word_network_rules(const struct dg_network_list *rules)
 
     for (size_t i = 0; i < rules->count; i++)
         text = append(text, dg_word_network_rule(&rules->rules[i]));
+    return text;
+}
+
+/* What a certificate must have, all of it. */
+static char *word_criteria(const struct dg_peer_rule *rule)
+{
+    char *text = dg_word("%s", "");
+    char network[DG_NETWORK_TEXT], pin[DG_PIN_TEXT];
+
+    if (rule->dns != NULL)
+        text = join(text, " and ", dg_word("dns %s", rule->dns));
+    if (rule->ip.host.family != DG_FAMILY_NONE) {
+        dg_network_print(&rule->ip, network);
+        text = join(text, " and ", dg_word("ip %s", network));
+    }
+    if (rule->uri != NULL)
+        text = join(text, " and ", dg_word("uri %s", rule->uri));
+    if (rule->pinned) {
+        dg_pin_print(rule->spki, pin);
+        text = join(text, " and ", dg_word("spki %s", pin));
+    }
+    return text;
+}
+
+char *dg_word_peer_rule(const struct dg_peer_rule *rule)
+{
+    char *nodes = dg_word("%s", ""), *what, *text;
+
+    for (size_t i = 0; i < rule->nodes.count; i++)
+        nodes = join(nodes, " or ", dg_word("%s", rule->nodes.strings[i]));
+    if (rule->nodes.count == 0)
+        nodes = join(nodes, "", dg_word("any node"));
+    what = join(word_criteria(rule), ", as ", nodes);
+    text = with_place(what, &rule->place);
+    free(what);
     return text;
 }

@@ -11,6 +11,8 @@ char *dg_word_rule(const struct dg_bind_rule *rule);              /* "interface:
 char *dg_word_rules(const struct dg_bind_list *rules);            /* the same, with commas */
 char *dg_word_network_rule(const struct dg_network_rule *rule);   /* "10.0.0.0/8 (FILE:LINE)" */
 char *dg_word_network_rules(const struct dg_network_list *rules); /* the same, with commas */
+char *
+dg_word_peer_rule(const struct dg_peer_rule *rule); /* "dns a.example.org, as web@* (FILE:LINE)" */
 char *dg_word(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

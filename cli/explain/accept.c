@@ -32,17 +32,36 @@ static int explain_local(const struct dg_question *question, const char *address
     return status;
 }
 
-/* The address may connect, `because`: may it do so without TLS? */
-static int explain_transport(const struct dg_question *question, const char *because)
+static int explain_certificate(const struct dg_peer_list *peers, const char *because)
 {
     char *place;
     int status;
 
-    if (!question->plaintext)
+    if (!peers->given)
         return dg_answer_allowed("%s; over TLS, with a certificate of the CA", because);
-    place = dg_word_place(&question->policy->mode_place);
-    status = dg_answer_refused("%s, but it speaks plaintext, and mode is %s (%s)", because,
-                               dg_mode_name(question->policy->mode), place);
+    place = dg_word_place(&peers->place);
+    status = dg_answer_allowed("%s; over TLS, with a certificate of the CA that peers has (%s)",
+                               because, place);
+    free(place);
+    return status;
+}
+
+/* The address may connect, `because`: may it do so without TLS? */
+static int explain_transport(const struct dg_question *question, const char *because)
+{
+    const struct dg_policy *policy = question->policy;
+    const char *mode = dg_mode_name(policy->mode);
+    char *place;
+    int status;
+
+    if (!question->plaintext)
+        return explain_certificate(&policy->peers, because);
+    place = dg_word_place(&policy->mode_place);
+    if (policy->mode == DG_MODE_ALLOW || policy->mode == DG_MODE_PREFER)
+        status = dg_answer_allowed("%s; in plaintext, as mode is %s (%s)", because, mode, place);
+    else
+        status = dg_answer_refused("%s, but it speaks plaintext, and mode is %s (%s)", because,
+                                   mode, place);
     free(place);
     return status;
 }

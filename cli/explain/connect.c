@@ -6,9 +6,12 @@
 #include "cli/wording.h"
 #include "shim/core/socket/placement.h"
 
-static const char *tls_of(const struct dg_question *question)
+static const char *transport_of(const struct dg_question *question)
 {
-    return question->role == DG_ASKED_EPMD ? "" : "; over mutual TLS";
+    if (question->role == DG_ASKED_EPMD)
+        return "";
+    return question->policy->mode == DG_MODE_ALLOW ? "; in plaintext, as mode is allow"
+                                                   : "; over mutual TLS";
 }
 
 /* It may connect, `because`: from which address? */
@@ -26,7 +29,7 @@ static int explain_source(const struct dg_question *question, const char *becaus
         dg_host_print(&host, address);
         text = dg_word_rule(rule);
         status = dg_answer_allowed("%s; the source address is %s, as connect_from is %s%s", because,
-                                   address, text, tls_of(question));
+                                   address, text, transport_of(question));
         free(text);
         return status;
     case DG_PLACEMENT_FAILED:
@@ -42,7 +45,7 @@ static int explain_source(const struct dg_question *question, const char *becaus
     case DG_PLACEMENT_ANY:
     default:
         return dg_answer_allowed("%s; the kernel chooses the source address (default)%s", because,
-                                 tls_of(question));
+                                 transport_of(question));
     }
 }
 
@@ -84,6 +87,6 @@ int dg_explain_connect(const struct dg_question *question)
     if (dg_host_is_loopback(&question->host))
         return dg_answer_allowed("%s is this very host, to which allow_to and connect_from do not "
                                  "apply (default)%s",
-                                 address, tls_of(question));
+                                 address, transport_of(question));
     return explain_destination(question, address);
 }

@@ -62,7 +62,7 @@ subtest 'the reference file' => sub {
     my $count = $text =~ s/^(\s*)# (?=\w+ +=)/$1/mg;
     $run = check(spew("$folder/reference.conf", $text), '--profile', 'development');
     is($run->{status}, 0, "and so can the $count settings that it shows as comments") or diag describe($run), $text;
-    cmp_ok($count, '>=', 17, 'which are many');
+    cmp_ok($count, '>=', 24, 'which are many');
 };
 
 subtest 'a good policy' => sub {
@@ -82,6 +82,12 @@ subtest 'a good policy' => sub {
         'tls.certificate.names' => 'DNS:a.example.org,IP:192.0.2.1',
         'tls.private_key'       => "$pki/node.key",
         'tls.ca'                => "$pki/ca.pem",
+        'tls.crl'               => 'none',
+        'tls.min_version'       => '1.3',
+        'tls.rekey_bytes'       => '68719476736',
+        'tls.keyupdate_limit'   => '10',
+        'peers'                 => 'any certificate of the CA (default)',
+        'node_names'            => 'host (default)',
         'log.target'            => 'stderr',
         'log.level'             => 'debug',
         'verdict'               => 'good',
@@ -181,6 +187,31 @@ subtest 'what happens to each role on this host' => sub {
     );
     like($facts->{'profiles.two.distribution.listens.ipv4'}, qr{^unusable: F:13: .*10\.0\.1\.5, 10\.0\.1\.6}, 'one that cannot be used here')
         or diag describe($run);
+};
+
+subtest 'who may join' => sub {
+    my $digest = 'sha256:' . '0f' x 32;
+    my $conf = conf();
+    spew($conf, slurp($conf) =~ s/mode = "require";/<<"    END"/er);
+mode = "prefer";
+        node_names = "exact";
+        peers = ( { dns = "*.example.org"; ip = "10.0.0.0\/8"; nodes = [ "web\@*", "api\@*" ]; },
+                  { uri = "spiffe:\/\/example.org\/*"; spki = "$digest"; } );
+    END
+    my $run   = check($conf);
+    my $facts = facts($run);
+    s/\Q$conf\E/F/g for values %$facts;
+    is($run->{status}, 0, 'can be used') or diag describe($run);
+    are_facts($run, $facts,
+        'mode'       => 'prefer',
+        'node_names' => 'exact (F:6)',
+        'peers.0'    => 'dns *.example.org and ip 10.0.0.0/8, as web@* or api@* (F:7)',
+        'peers.1'    => "uri spiffe://example.org/* and spki $digest, as any node (F:8)",
+        'verdict'    => 'good, but plaintext is let in: mode is prefer',
+    );
+    is(() = $run->{out} =~ /^[\w.-]+=.*\n/mg, scalar(() = $run->{out} =~ /\n/g), 'every line is key=value');
+    spew($conf, slurp($conf) =~ s/dns = "\*\.ex/dns = "w*.ex/r);
+    like(check($conf)->{err}, qr{shim\.conf:7: profiles\.production\.peers\[0\]\.dns: }, 'a mistake is named with its line');
 };
 
 subtest 'places that the host does not have' => sub {

@@ -35,6 +35,9 @@ profiles: {
     nowhere: { distribution: { bind = "192.0.2.0/24"; }; };
     missing: { distribution: { bind = "interface:eth9"; }; };
     empty: { distribution: { bind = "interface:eth3"; }; };
+    allow: { inherit = "cluster"; mode = "allow"; };
+    prefer: { inherit = "cluster"; mode = "prefer";
+        peers = ( { dns = "*.example.org"; } ); };
 };
 END
 
@@ -124,6 +127,10 @@ subtest 'connect' => sub {
         . '10.0.0.5, as connect_from is 10.0.0.0/24 (F:15)');
     allowed('--profile single connect --to 10.0.0.9',
         'distribution.allow_to is not set (default); the kernel chooses the source address (default); over mutual TLS');
+    allowed('--profile allow connect --to [::1]:9100',
+        '::1 is this very host, to which allow_to and connect_from do not apply (default); in plaintext, as mode is allow');
+    allowed('--profile prefer connect --to [::1]:9100',
+        '::1 is this very host, to which allow_to and connect_from do not apply (default); over mutual TLS');
     refused('--profile none connect --to 127.0.0.1:4369', 'distribution.enabled is false (F:20)');
     refused('--profile none connect --to 127.0.0.1:9100', 'distribution.enabled is false (F:20)');
 };
@@ -148,6 +155,14 @@ subtest 'accept' => sub {
     allowed('accept --profile trusting --from ::1 --plaintext', '::1 is this very host, and local is allow (F:19)');
     allowed('accept --profile single --from 192.0.2.1',
         'distribution.allow_from is not set (default); over TLS, with a certificate of the CA');
+    allowed('accept --profile allow --from 10.1.2.3 --plaintext',
+        'distribution.allow_from has 10.0.0.0/8 (F:8); in plaintext, as mode is allow (F:27)');
+    allowed('accept --profile prefer --from 10.1.2.3 --plaintext',
+        'distribution.allow_from has 10.0.0.0/8 (F:8); in plaintext, as mode is prefer (F:28)');
+    allowed('accept --profile prefer --from 10.1.2.3',
+        'distribution.allow_from has 10.0.0.0/8 (F:8); over TLS, with a certificate of the CA that peers has (F:29)');
+    refused('accept --profile allow --from 192.0.2.1', '192.0.2.1 is not within distribution.allow_from, 10.0.0.0/8 (F:8), '
+        . 'fd00::/16 (F:9); the connection is closed, and the program never sees it');
     refused('accept --profile none --from 10.1.2.3', 'distribution.enabled is false (F:20)');
 };
 
