@@ -10,6 +10,7 @@
 #include "shim/core/tls/bio.h"
 #include "shim/core/tls/identity.h"
 #include "shim/core/tls/internal.h"
+#include "shim/core/tls/trust.h"
 
 /* An application traffic secret (RFC 8446 section 7.1). */
 struct secret {
@@ -89,6 +90,9 @@ static int check_leaf(struct dg_handshake *handshake, X509 *certificate)
 
     dg_identity_clear(&handshake->identity);
     result = dg_identity_read(certificate, &handshake->identity, &error);
+    if (result == X509_V_OK && !dg_policy_admits(handshake->policy, &handshake->identity, &error)) {
+        result = X509_V_ERR_CERT_REJECTED;
+    }
     if (result != X509_V_OK) {
         refuse(handshake, certificate, error.text);
     }
@@ -96,7 +100,7 @@ static int check_leaf(struct dg_handshake *handshake, X509 *certificate)
 }
 
 /*
- * In place of OpenSSL's own call of X509_verify_cert(), so that all of its checks are through
+ * In place of OpenSSL's own verification, so that all of its checks are through
  * before ours begin: a callback for each certificate would come before the name constraints. The
  * error that is set here chooses the alert.
  */
@@ -108,18 +112,12 @@ static int verify_peer(X509_STORE_CTX *check, void *unused)
     char why[256];
 
     (void)unused;
-    if (X509_verify_cert(check) == 1) {
-        int result = check_leaf(handshake, certificate);
-
-        X509_STORE_CTX_set_error(check, result);
-        return result == X509_V_OK;
+    if (!dg_trust_verify(check, why, sizeof why)) {
+        refuse(handshake, certificate, why);
+        return 0;
     }
-    if (X509_STORE_CTX_get_error(check) == X509_V_OK) {
-        X509_STORE_CTX_set_error(check, X509_V_ERR_UNSPECIFIED);
-    }
-    dg_tls_explain_chain(check, why, sizeof why);
-    refuse(handshake, certificate, why);
-    return 0;
+    X509_STORE_CTX_set_error(check, check_leaf(handshake, certificate));
+    return X509_STORE_CTX_get_error(check) == X509_V_OK;
 }
 
 void dg_handshake_prepare(SSL_CTX *context)

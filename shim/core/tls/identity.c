@@ -4,22 +4,17 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "policy/hostname.h"
 #include "policy/lists.h"
+#include "policy/uri.h"
 #include "shim/core/tls/internal.h"
 
 enum {
     NAMES_MAX = 256,
-    DNS_MAX = 253,  /* RFC 1035 section 2.3.4, as text */
-    URI_MAX = 2048, /* SPIFFE ID section 2.3 */
-    SPIFFE_DOMAIN_MAX = 255,
+    URI_MAX = 2048,   /* as a policy's */
     MAPPED_SIZE = 12, /* what stands before the IPv4 address in an IPv4-mapped IPv6 one */
 };
-
-#define SPIFFE "spiffe://"
-#define SPIFFE_DOMAIN_BYTES "abcdefghijklmnopqrstuvwxyz0123456789.-_"
-#define SPIFFE_PATH_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZ" SPIFFE_DOMAIN_BYTES
 
 /* --- the certificate as a whole --- */
 
@@ -145,7 +140,7 @@ static int add_name(struct dg_identity *identity, const GENERAL_NAME *name, stru
 {
     switch (name->type) {
     case GEN_DNS:
-        return add_text(&identity->dns, name->d.dNSName, "DNS", DNS_MAX, error);
+        return add_text(&identity->dns, name->d.dNSName, "DNS", DG_HOSTNAME_MAX, error);
     case GEN_URI:
         return add_text(&identity->uris, name->d.uniformResourceIdentifier, "URI", URI_MAX, error);
     case GEN_IPADD:
@@ -155,54 +150,23 @@ static int add_name(struct dg_identity *identity, const GENERAL_NAME *name, stru
     }
 }
 
-/* --- SPIFFE --- */
-
-/* Whatever its case, so that nothing which others take for a SPIFFE ID passes as another URI. */
-static bool is_spiffe(const char *uri)
-{
-    return strncasecmp(uri, "spiffe:", strlen("spiffe:")) == 0;
-}
-
-static bool is_spiffe_path(const char *path)
-{
-    while (*path == '/') {
-        size_t size = strspn(path + 1, SPIFFE_PATH_BYTES);
-
-        if (size == 0 || (size == 1 && path[1] == '.') ||
-            (size == 2 && path[1] == '.' && path[2] == '.')) {
-            return false;
-        }
-        path += 1 + size;
-    }
-    return *path == '\0';
-}
-
-/* SPIFFE ID section 2; a node's has a path, as one without is a trust domain's own. */
-static bool is_spiffe_id(const char *uri)
-{
-    const char *domain = uri + strlen(SPIFFE);
-    size_t size;
-
-    if (strncmp(uri, SPIFFE, strlen(SPIFFE)) != 0) {
-        return false;
-    }
-    size = strspn(domain, SPIFFE_DOMAIN_BYTES);
-    return size > 0 && size <= SPIFFE_DOMAIN_MAX && domain[size] == '/' &&
-           is_spiffe_path(domain + size);
-}
-
-/* X.509-SVID section 2: with a SPIFFE ID, no other URI. */
+/* X.509-SVID section 2: one SPIFFE ID, well-formed, and no other URI beside it. */
 static int check_uris(const struct dg_string_list *uris, struct dg_error *error)
 {
     for (size_t i = 0; i < uris->count; i++) {
-        if (!is_spiffe(uris->strings[i])) {
+        const char *problem;
+
+        if (!dg_uri_is_spiffe(uris->strings[i])) {
             continue;
         }
         if (uris->count > 1) {
             return dg_fail(error, "it has a SPIFFE ID and another URI beside it");
         }
-        if (!is_spiffe_id(uris->strings[i])) {
-            return dg_fail(error, "its SPIFFE ID is malformed (right: spiffe://domain/path)");
+        /* A last segment * is a policy's pattern, and no name. */
+        problem = strchr(uris->strings[i], '*') != NULL ? "has a wildcard"
+                                                        : dg_uri_problem(uris->strings[i]);
+        if (problem != NULL) {
+            return dg_fail(error, "its SPIFFE ID %s", problem);
         }
     }
     return 0;

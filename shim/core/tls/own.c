@@ -43,6 +43,7 @@ static int check_chain(SSL_CTX *context, STACK_OF(X509) * chain, int purpose, co
                        struct dg_error *error)
 {
     X509_STORE_CTX *check = X509_STORE_CTX_new_ex(dg_tls_library(), NULL);
+    char why[256];
     int result = -1;
 
     if (check == NULL || X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(context),
@@ -51,12 +52,9 @@ static int check_chain(SSL_CTX *context, STACK_OF(X509) * chain, int purpose, co
     } else {
         dg_trust_parameters(X509_STORE_CTX_get0_param(check));
         X509_STORE_CTX_set_purpose(check, purpose);
-        if (X509_verify_cert(check) == 1) {
+        if (dg_trust_verify(check, why, sizeof why)) {
             result = 0;
         } else {
-            char why[256];
-
-            dg_tls_explain_chain(check, why, sizeof why);
             (void)dg_fail(error, "%s: no peer would accept this certificate as a %s: %s; %s", path,
                           purpose == X509_PURPOSE_SSL_SERVER ? "server" : "client", why,
                           remedy(X509_STORE_CTX_get_error(check)));

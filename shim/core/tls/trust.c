@@ -13,6 +13,27 @@ void dg_trust_parameters(X509_VERIFY_PARAM *parameters)
     X509_VERIFY_PARAM_set_auth_level(parameters, DG_SECURITY_LEVEL);
 }
 
+/* OpenSSL looks for the issuer of a certificate with an extension that cannot be read, or is there
+ * twice, finds that it could be nobody's, and reports that. */
+static bool is_malformed(X509 *certificate)
+{
+    return certificate != NULL && (X509_get_extension_flags(certificate) & EXFLAG_INVALID) != 0;
+}
+
+bool dg_trust_verify(X509_STORE_CTX *check, char *why, size_t size)
+{
+    if (X509_verify_cert(check) == 1) {
+        return true;
+    }
+    if (is_malformed(X509_STORE_CTX_get_current_cert(check))) {
+        X509_STORE_CTX_set_error(check, X509_V_ERR_INVALID_EXTENSION);
+    } else if (X509_STORE_CTX_get_error(check) == X509_V_OK) {
+        X509_STORE_CTX_set_error(check, X509_V_ERR_UNSPECIFIED);
+    }
+    dg_tls_explain_chain(check, why, size);
+    return false;
+}
+
 /* --- anchors --- */
 
 /* A leaf among the anchors would be believed on its own, past every CA. */

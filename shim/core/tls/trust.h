@@ -22,4 +22,7 @@ int dg_trust_set(SSL_CTX *context, const struct dg_tls_policy *policy,
 /* What a handshake asks of a chain, for a check of our own. */
 void dg_trust_parameters(X509_VERIFY_PARAM *parameters);
 
+/* As X509_verify_cert(), and where it fails says why in words; the error is set then. */
+bool dg_trust_verify(X509_STORE_CTX *check, char *why, size_t size);
+
 #endif

@@ -20,6 +20,8 @@ struct peer {
 /* A client at KERNEL_CLIENT or a server at KERNEL_SERVER. `name` is the certificate's in the folder
  * `authority`; NULL: it shows none. Trusts everybody. */
 struct peer *peer_new(int fd, const char *authority, const char *name);
+/* The same with a certificate chain and key of any files. */
+struct peer *peer_of_files(int fd, const char *certificate, const char *key);
 void peer_free(struct peer *peer);
 
 /* Takes what waits for it and answers. */

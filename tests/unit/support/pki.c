@@ -1,6 +1,5 @@
 #include "tests/unit/support/pki.h"
 
-#include <dirent.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 
 #include "cli/tls/issuer.h"
 #include "shim/core/tls/internal.h"
+#include "tests/unit/support/folder.h"
 
 enum { PATH_SIZE = 512, NAME_SIZE = 128, PATHS = 4 };
 
@@ -103,27 +103,13 @@ void pki_use(const char *made)
     need(dg_tls_start(&error) == 0, error.text);
 }
 
-static void remove_files(const char *path)
-{
-    DIR *stream = opendir(path);
-    struct dirent *entry;
-
-    while (stream != NULL && (entry = readdir(stream)) != NULL) {
-        (void)unlinkat(dirfd(stream), entry->d_name, 0);
-    }
-    if (stream != NULL) {
-        (void)closedir(stream);
-    }
-    (void)rmdir(path);
-}
-
 int pki_remove(void **state)
 {
     (void)state;
-    remove_files(pki_path("ours"));
-    remove_files(pki_path("other"));
-    remove_files(pki_path("both"));
-    remove_files(folder);
+    folder_remove(pki_path("ours"));
+    folder_remove(pki_path("other"));
+    folder_remove(pki_path("both"));
+    folder_remove(folder);
     return 0;
 }
 
