@@ -52,6 +52,22 @@ test:
 
 test-programs: $(filter $(B)/%,$(CHOSEN))
 
+# Every OTP, each with its own release of Debian: COLUMNS=25,29-nif and TESTS=tests/system/bulk.t choose (tests/matrix/run).
+# The trees are kept (tests/tools/otp-tree).
+RELEASES := bookworm trixie sid
+COLUMNS  ?=
+
+.PHONY: trees test-matrix
+trees:
+	tests/tools/install-packages matrix
+	set -e; for release in $(RELEASES); do \
+	    tests/tools/otp-tree $$release >/dev/null; \
+	    tests/tools/in-tree $$release make --silent B=$(B)/$$release all; \
+	done
+
+test-matrix: trees all
+	DISTGUARD_BUILD=$(B) tests/matrix/run --columns '$(COLUMNS)' $(if $(filter command line,$(origin TESTS)),$(TESTS))
+
 LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(UNIT_SRC) $(SUPPORT_SRC)
 
 # cppcheck does not know that a sentinel NULL is a pointer here, nor that an error is there to be filled in.

@@ -14,7 +14,7 @@
 enum { SECONDS = 60 };
 
 /* Length, 'N', the flags of an OTP 25 node, creation, length of the name, name. */
-const uint8_t name_message[NAME_MESSAGE] =
+const uint8_t name_message[NAME_MESSAGE + 1] =
     "\0\x3eN\0\0\0\x0d\x07\xdf\x7f\xbd\0\0\0\1\0\x2f" MARKER "@host.example.org!!!";
 const char *variant = "";
 

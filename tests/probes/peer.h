@@ -14,7 +14,7 @@
 
 /* What a node writes first; all of it must be written by one call. */
 enum { NAME_MESSAGE = 64 };
-extern const uint8_t name_message[NAME_MESSAGE];
+extern const uint8_t name_message[NAME_MESSAGE + 1]; /* with the NUL of its literal */
 
 /* Occurs in all that is sent as text, and must never be seen on the wire. */
 #define MARKER "marker-that-nobody-may-read"

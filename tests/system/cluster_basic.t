@@ -55,7 +55,7 @@ subtest 'a hidden node' => sub {
 subtest 'distribution started at run time' => sub {
     my $late = $gamma->node(undef, shim => 1);
     is($late->call('node()'), 'nonode@nohost', 'the node begins without distribution');
-    my $name = "'late\@" . $gamma->ip . "'";
+    my $name = "'late\@" . $gamma->place . "'";
     like($late->call("net_kernel:start([$name, longnames])"), qr/^\{ok,<.*>\}$/, 'net_kernel:start');
     is($late->call("net_adm:ping($A)"), 'pong', 'it joins');
     is($late->call('net_kernel:stop()'), 'ok', 'net_kernel:stop');

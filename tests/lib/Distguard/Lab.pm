@@ -22,6 +22,7 @@ use Distguard::Lab::Enclosure;
 use Distguard::Lab::Host;
 use Distguard::Lab::Pki;
 use Distguard::Lab::Process;
+use Distguard::Lab::Tree;
 use Distguard::Lab::Wait;
 
 use constant {
@@ -61,6 +62,12 @@ sub hosts_file { DIR . '/hosts' }
 sub build      { $ENV{DISTGUARD_BUILD} // "$_[0]{root}/build" }
 sub library    { $_[0]->build . '/libdistguard.so' }
 sub tool       { $_[0]->build . '/distguard' }
+
+# Another OTP than the machine's: 25, 27 or 29.
+sub tree {
+    my ($self, $otp) = @_;
+    return $self->{trees}{$otp} //= Distguard::Lab::Tree->new($self, $otp);
+}
 
 # The wire of a second network (see interface in Distguard::Lab::Host), laid when first asked for.
 sub wire {

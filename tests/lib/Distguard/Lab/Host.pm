@@ -11,6 +11,7 @@ use Distguard::Lab::Wait qw(wait_until);
 
 use constant {
     PLAIN     => $ENV{DISTGUARD_LAB_PLAIN},    # control runs: every node without the library
+    OVER_IPV6 => scalar(($ENV{DISTGUARD_LAB_ERL_ARGS} // '') =~ /\binet6_tcp\b/),
     RUN_LIMIT => 60,
 };
 
@@ -88,6 +89,7 @@ sub lab  { $_[0]{lab} }
 sub name { $_[0]{name} }
 sub ip   { $_[0]{ip} }
 sub ip6  { $_[0]{ip6} }
+sub place { OVER_IPV6 ? $_[0]{ip6} : $_[0]{ip} }    # where its nodes are, as long names say it
 sub dir  { $_[0]{dir} }
 sub addresses { @{ $_[0]{addresses} } }    # of all interfaces but lo
 
@@ -101,7 +103,14 @@ sub stop_epmd {
     });
 }
 
-# Starts a command on the host. Options: env, input, pipes as in Distguard::Lab::Process.
+# The process whose namespaces and root a command gets: the host's own, or one in the tree of another OTP.
+sub holder {
+    my ($self, $otp) = @_;
+    return $self->{holder} if !defined $otp;
+    return $self->{holders}{$otp} //= $self->{lab}->tree($otp)->hold($self);
+}
+
+# Starts a command on the host. Options: env, input, pipes as in Distguard::Lab::Process; otp => N: in the tree of that OTP.
 sub start_process {
     my ($self, $argv, %option) = @_;
     my %env = (HOME => $self->{dir}, LC_ALL => 'C.UTF-8', ERL_CRASH_DUMP_SECONDS => 0, %{ $option{env} // {} });
@@ -110,17 +119,17 @@ sub start_process {
         dir   => $self->{dir},
         input => $option{input},
         pipes => $option{pipes},
-        argv  => ['nsenter', '-t', $self->{holder}->pid, qw(-n -u -m -r -w --), 'env', @env, @$argv]);
+        argv  => ['nsenter', '-t', $self->holder($option{otp})->pid, qw(-n -u -m -r -w --), 'env', @env, @$argv]);
 }
 
-# spawn([{ env => ..., input => ... },] command...): in the background.
+# spawn([{ env => ..., input => ..., otp => ... },] command...): in the background.
 sub spawn {
     my ($self, @argv) = @_;
     my $option = ref $argv[0] ? shift @argv : {};
     return $self->start_process(\@argv, %$option);
 }
 
-# run([{ env, input, timeout },] command...): to its end. Returns the finished process: status, out, err.
+# run([{ env, input, otp, timeout },] command...): to its end. Returns the finished process: status, out, err.
 sub run {
     my ($self, @argv) = @_;
     my $option  = ref $argv[0] ? shift @argv : {};
@@ -167,12 +176,30 @@ sub shim {
 sub conf_file { "$_[0]{dir}/shim.conf" }
 sub log_file  { "$_[0]{dir}/distguard.log" }
 
-# The environment of a shimmed program; the policy is written if none was yet.
+# The environment of a shimmed program, of another OTP's if that is given; the policy is written if none was yet.
 sub shim_env {
-    my ($self) = @_;
+    my ($self, $otp) = @_;
     return () if PLAIN;
     $self->shim if !-e $self->conf_file;
-    return (LD_PRELOAD => $self->{lab}->library, DISTGUARD_CONF => $self->conf_file);
+    my $library = defined $otp ? $self->{lab}->tree($otp)->library : $self->{lab}->library;
+    return (LD_PRELOAD => $library, DISTGUARD_CONF => $self->conf_file);
+}
+
+# The options of a node that speaks OTP's own TLS, with the host's certificate; versions as OTP calls them. What is not
+# asked for in `native` is as a careful operator has it: TLS 1.3, both sides show a certificate and verify the other's.
+sub native_args {
+    my ($self, $native) = @_;
+    my %option = (versions => ['tlsv1.3'], pki => $self->{lab}->pki, ref $native ? %$native : ());
+    my $certificate = $option{pki}->certificate_of($self);
+    my $versions = join ', ', map {"'$_'"} @{ $option{versions} };
+    my $verify = qq({verify, verify_peer}, {cacertfile, "@{[$option{pki}->ca]}"}, {versions, [$versions]});
+    my $shown  = qq({certfile, "$certificate.pem"}, {keyfile, "$certificate.key"});
+    my $path = $self->{lab}->temp_path('ssl');
+    open(my $file, '>', $path) or croak "$path: $!";
+    print {$file} "[{server, [{fail_if_no_peer_cert, true}, $verify, $shown]},\n",
+        " {client, [$verify", ($option{anonymous} ? '' : ", $shown"), "]}].\n";
+    close $file or croak "$path: $!";
+    return (qw(-proto_dist inet_tls -ssl_dist_optfile), $path);
 }
 
 # The shim's log lines so far, those that match where a pattern is given.
@@ -182,7 +209,7 @@ sub log {
     return defined $pattern ? grep { /$pattern/ } @lines : @lines;
 }
 
-# A node that is up: node('name' [, long, shim, args, env, as]); a long name is completed with the host's address.
+# A node that is up: node('name' [, long, shim, native, otp, args, env, as]); a long name is completed with the host's address.
 sub node {
     my ($self, $name, %option) = @_;
     return $self->start_node($name, %option)->wait_up;
@@ -191,7 +218,7 @@ sub node {
 # The same without waiting, for nodes that are not meant to come up.
 sub start_node {
     my ($self, $name, %option) = @_;
-    $name .= "\@$self->{ip}" if $option{long} && $name !~ /@/;
+    $name .= "\@${\$self->place}" if $option{long} && $name !~ /@/;
     return Distguard::Lab::Node->start(%option, host => $self, name => $name);
 }
 

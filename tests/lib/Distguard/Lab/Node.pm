@@ -20,11 +20,15 @@ use constant {
 # Busy waiting would only take the processor from the other nodes, and hide a busy loop that is ours.
 my @QUIET = qw(+sbwt none +sbwtdcpu none +sbwtdio none);
 
+# What a run of the matrix adds to every node.
+my @EVERYWHERE = split ' ', $ENV{DISTGUARD_LAB_ERL_ARGS} // '';
+
 # start(host => ..., name => 'a' or 'a@b', or undef for a node that is not distributed; long => 1 for -name, else
-#       -sname; shim => 1; args => [...]; env => {...}; as => [command prefix])
+#       -sname; shim => 1; native => 1 or {...} for OTP's own TLS (see native_args in Distguard::Lab::Host); otp => 25,
+#       27 or 29 for another OTP than the machine's; args => [...]; env => {...}; as => [command prefix])
 sub start {
     my ($class, %option) = @_;
-    my $host = $option{host};
+    my ($host, $otp) = @option{qw(host otp)};
     my $self = bless { host => $host, shim => $option{shim}, replies => {}, last_request => 0 }, $class;
 
     my @name;
@@ -33,13 +37,16 @@ sub start {
         $self->{name} = $option{name} =~ /@/ ? $option{name} : "$option{name}\@" . $host->name;
     }
     my @argv = (@{ $option{as} // [] }, 'erl', @name, '-setcookie', COOKIE, qw(-noshell -noinput), @QUIET,
-        '-pa', $host->lab->erlang_dir, @{ $option{args} // [] }, qw(-s dg_lab_control start));
+        '-pa', defined $otp ? $host->lab->tree($otp)->erlang_dir($host) : $host->lab->erlang_dir,
+        @EVERYWHERE, ($option{native} ? $host->native_args($option{native}) : ()), @{ $option{args} // [] },
+        qw(-s dg_lab_control start));
 
     pipe(my $their_requests, $self->{requests}) or croak "pipe: $!";
     pipe($self->{answers}, my $their_answers) or croak "pipe: $!";
     $self->{requests}->autoflush(1);
     $self->{process} = $host->start_process(\@argv,
-        env   => { ($option{shim} ? $host->shim_env : ()), %{ $option{env} // {} } },
+        otp   => $otp,
+        env   => { ($option{shim} ? $host->shim_env($otp) : ()), %{ $option{env} // {} } },
         pipes => { 3 => $their_requests, 4 => $their_answers });
     return $self;
 }
