@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "policy/number.h"
 #include "policy/policy.h"
 
 #define LARGEST_TEXT ((size_t)1 << 20) /* of the policy file and its includes together */
@@ -75,12 +76,27 @@ static bool starts(const char *bytes, size_t size, const char *with)
     return size >= strlen(with) && memcmp(bytes, with, strlen(with)) == 0;
 }
 
-/* The state behind a line of libconfig text that begins in `state`. */
-static enum lexical_state state_after(enum lexical_state state, const char *line, size_t size)
+static int check_number(struct reader *reader, const char *word, size_t size,
+                        const struct dg_source_line *origin)
 {
+    const char *remedy = dg_number_remedy(word, size);
+
+    if (remedy == NULL)
+        return 0;
+    return dg_fail(reader->error, "%s:%u: %.*s %s", reader->source->files[origin->file],
+                   origin->number, (int)size, word, remedy);
+}
+
+/* Moves the state over a line of libconfig text, and looks at the numbers outside strings and
+ * comments. */
+static int scan_line(struct reader *reader, const char *line, size_t size,
+                     const struct dg_source_line *origin)
+{
+    enum lexical_state state = reader->state;
+
     for (size_t i = 0; i < size; i++) {
         const char *here = line + i;
-        size_t left = size - i;
+        size_t left = size - i, word;
 
         if (state == IN_STRING) {
             if (*here == '\\')
@@ -95,13 +111,18 @@ static enum lexical_state state_after(enum lexical_state state, const char *line
         } else if (*here == '"') {
             state = IN_STRING;
         } else if (*here == '#' || starts(here, left, "//")) {
-            return IN_CODE;
+            break;
         } else if (starts(here, left, "/*")) {
             i++;
             state = IN_COMMENT;
+        } else if ((word = dg_word_length(here, left)) > 0) {
+            if (check_number(reader, here, word, origin) != 0)
+                return -1;
+            i += word - 1;
         }
     }
-    return state;
+    reader->state = state;
+    return 0;
 }
 
 /* The length of `@include "` with the blanks around it at the start of a line, or 0. */
@@ -210,7 +231,8 @@ static int add_line(struct reader *reader, const char *line, size_t size,
         size -= (size_t)taken;
     }
     was = reader->state;
-    reader->state = state_after(was, line, size);
+    if (scan_line(reader, line, size, origin) != 0)
+        return -1;
     if (was == IN_CODE)
         reader->began = *origin;
     return append_line(reader, line, size, origin);
