@@ -33,6 +33,7 @@ static int threshold(const struct dg_expiry *expiry, time_t now)
 int dg_expiry_step(const struct dg_expiry *expiry, time_t then, time_t now)
 {
     int reached = threshold(expiry, now);
+    int before = then != 0 ? threshold(expiry, then) : DG_EXPIRY_SILENT;
 
-    return then != 0 && reached == threshold(expiry, then) ? DG_EXPIRY_SILENT : reached;
+    return before != DG_EXPIRY_SILENT && reached >= before ? DG_EXPIRY_SILENT : reached;
 }
