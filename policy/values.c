@@ -63,7 +63,7 @@ int dg_parse_whole(const struct dg_key *key, const config_setting_t *setting, vo
                    struct dg_reading *reading)
 {
     unsigned *number = target;
-    int64_t value;
+    int64_t value = 0;
 
     if (dg_parse_large(key, setting, &value, reading) != 0)
         return -1;

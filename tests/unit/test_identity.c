@@ -434,16 +434,17 @@ static void test_uri_limits(void **state)
     size_t size = strlen(uri);
 
     (void)state;
-    memset(uri + size, 'a', 255);
-    strcpy(uri + size + 255, "/b");
+    memset(uri + size, 'a', 256);
+    memcpy(uri + size + 255, "/b", sizeof "/b");
     assert_null(dg_uri_problem(uri));
-    strcpy(uri + size + 255, "a/b");
+    memcpy(uri + size + 255, "a/b", sizeof "a/b");
     assert_string_equal(dg_uri_problem(uri), "has a trust domain of more than 255 bytes");
     memset(uri, 'a', 2048);
     memcpy(uri, "u:", 2);
     uri[2048] = '\0';
     assert_null(dg_uri_problem(uri));
-    strcpy(uri + 2048, "a");
+    uri[2048] = 'a';
+    uri[2049] = '\0';
     assert_string_equal(dg_uri_problem(uri), "is longer than 2048 bytes");
     memcpy(uri, "spiffe://a/", strlen("spiffe://a/"));
     assert_false(dg_uri_matches("spiffe://a/*", uri));
@@ -570,12 +571,12 @@ static void test_globs(void **state)
 /* Only the last star is tried again, so no pattern takes long. */
 static void test_glob_of_many_stars(void **state)
 {
-    char pattern[512] = "", name[1021];
+    char pattern[512], name[1021];
 
     (void)state;
     for (size_t i = 0; i < 250; i++)
-        strcat(pattern, "*a");
-    strcat(pattern, "b@c");
+        memcpy(pattern + 2 * i, "*a", 2);
+    memcpy(pattern + 500, "b@c", sizeof "b@c");
     memset(name, 'a', sizeof name);
     assert_false(dg_glob_matches(pattern, name, sizeof name - 1));
 }
@@ -783,15 +784,16 @@ static void test_nodes_and_node_names(void **state)
 
 static void test_reason_of_many_nodes(void **state)
 {
-    char text[TEXT_SIZE] = HEAD "peers = ( { dns = \"a\"; nodes = [ \"n@a\"";
+    char text[TEXT_SIZE];
+    int used = snprintf(text, sizeof text, HEAD "peers = ( { dns = \"a\"; nodes = [ \"n@a\"");
     struct dg_identity identity = identity_of("DNS:a");
     struct dg_policy *policy;
     struct dg_error error;
 
     (void)state;
     for (unsigned i = 0; i < 100; i++)
-        strcat(text, ", \"node-of-a-tier@*\"");
-    strcat(text, " ]; } );" TAIL);
+        used += snprintf(text + used, sizeof text - (size_t)used, ", \"node-of-a-tier@*\"");
+    (void)snprintf(text + used, sizeof text - (size_t)used, " ]; } );" TAIL);
     policy = policy_of(text);
     assert_false(dg_policy_admits_node(policy, &identity, "x@a", 3, &error));
     assert_non_null(strstr(error.text, "lets it be n@a, node-of-a-tier@*, "));

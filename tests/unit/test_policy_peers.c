@@ -22,6 +22,8 @@
 #define HEX_UPPER "sha256:000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F"
 #define BASE64 "sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
+#define SPKI(pin) ("spki = \"" pin "\";")
+
 /* What is accepted. */
 
 static void test_entries(void **state)
@@ -65,6 +67,17 @@ static void test_entries(void **state)
     dg_policy_free(policy);
 }
 
+static void assert_entries(size_t count, const char *before, const char *entries, const char *after)
+{
+    char text[TEXT_SIZE];
+    struct dg_policy *policy;
+
+    (void)snprintf(text, sizeof text, HEAD "peers = ( %s%s%s );" TAIL, before, entries, after);
+    policy = policy_of(text);
+    assert_int_equal(policy->peers.count, count);
+    dg_policy_free(policy);
+}
+
 static void test_good_entries(void **state)
 {
     static const char *const entries[] = {
@@ -78,23 +91,16 @@ static void test_good_entries(void **state)
         "uri = \"urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6\";",
         "uri = \"spiffe://example.org/a/B-1_2.3\";",
         "uri = \"spiffe://td_1-2.example/*\";",
-        "spki = \"" HEX_UPPER "\";",
-        "spki = \"" BASE64 "\";",
-        "dns = \"a\"; ip = \"::1\"; uri = \"u:v\"; spki = \"" HEX "\"; nodes = \"*@*\";",
+        SPKI(HEX_UPPER),
+        SPKI(BASE64),
+        "dns = \"a\"; ip = \"::1\"; uri = \"u:v\"; nodes = \"*@*\";",
         "dns = \"a\"; nodes = \"a?-*@web?.example.org\";",
         "dns = \"a\"; nodes = \"j\xc3\xb8rn@*\";",
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(entries); i++) {
-        char text[TEXT_SIZE];
-        struct dg_policy *policy;
-
-        (void)snprintf(text, sizeof text, HEAD "peers = ( { %s } );" TAIL, entries[i]);
-        policy = policy_of(text);
-        assert_int_equal(policy->peers.count, 1);
-        dg_policy_free(policy);
-    }
+    for (size_t i = 0; i < COUNT(entries); i++)
+        assert_entries(1, "{ ", entries[i], " }");
 }
 
 /* The first entry that matches counts, so a wider one may follow. */
@@ -113,15 +119,8 @@ static void test_good_orders(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(lists); i++) {
-        char text[TEXT_SIZE];
-        struct dg_policy *policy;
-
-        (void)snprintf(text, sizeof text, HEAD "peers = ( %s );" TAIL, lists[i]);
-        policy = policy_of(text);
-        assert_int_equal(policy->peers.count, 2);
-        dg_policy_free(policy);
-    }
+    for (size_t i = 0; i < COUNT(lists); i++)
+        assert_entries(2, "", lists[i], "");
 }
 
 static void test_words(void **state)
