@@ -1,11 +1,11 @@
 #include "cli/tls/san.h"
 
 #include <arpa/inet.h>
-#include <stdbool.h>
 #include <string.h>
 
-#define DNS_NAME_MAX 253  /* RFC 1035, as text without the final dot */
-#define DNS_LABEL_MAX 63  /* RFC 1035 */
+#include "policy/ascii.h"
+#include "policy/hostname.h"
+
 #define URI_MAX 2048      /* the SPIFFE ID specification's limit */
 #define FILE_NAME_MAX 200 /* with ".pem" well below NAME_MAX */
 #define DAYS_MAX 36500
@@ -13,65 +13,27 @@
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
-/* Of the C locale, whatever the caller's is. */
-static bool is_letter(char c)
-{
-    return c != '\0' && strchr(LETTERS, c) != NULL;
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool label_valid(const char *label, size_t size)
-{
-    if (size == 0 || size > DNS_LABEL_MAX || label[0] == '-' || label[size - 1] == '-')
-        return false;
-    for (size_t i = 0; i < size; i++) {
-        if (!is_letter(label[i]) && !is_digit(label[i]) && label[i] != '-')
-            return false;
-    }
-    return true;
-}
-
-/* "*." stands before at least two labels, since OpenSSL matches no wider wildcard. */
-static bool wildcard_valid(const char *rest)
-{
-    return strchr(rest, '.') != NULL;
-}
-
 int dg_san_check_dns(const char *name, struct dg_error *error)
 {
     struct dg_san_address address;
     struct dg_error ignored;
-    const char *label = name;
 
     if (dg_san_parse_ip(name, &address, &ignored) == 0)
         return dg_fail(error, "DNS name \"%s\" is an IP address: give it with --ip", name);
-    if (strlen(name) > DNS_NAME_MAX)
+    if (strlen(name) > DG_HOSTNAME_MAX)
         return dg_fail(error, "DNS name \"%.60s…\" is longer than %d characters", name,
-                       DNS_NAME_MAX);
-    if (strncmp(name, "*.", 2) == 0) {
-        label = name + 2;
-        if (!wildcard_valid(label))
-            return dg_fail(error,
-                           "DNS name \"%s\" is too wide: a wildcard needs two labels after it, as "
-                           "in *.example.org",
-                           name);
-    }
-    for (;;) {
-        size_t size = strcspn(label, ".");
-
-        if (!label_valid(label, size))
-            return dg_fail(error,
-                           "\"%s\" is not a DNS name: labels of 1 to %d letters, digits and inner "
-                           "hyphens, separated by dots; the first may be *",
-                           name, DNS_LABEL_MAX);
-        if (label[size] == '\0')
-            return 0;
-        label += size + 1;
-    }
+                       DG_HOSTNAME_MAX);
+    if (strncmp(name, "*.", 2) == 0 && strchr(name + 2, '.') == NULL)
+        return dg_fail(error,
+                       "DNS name \"%s\" is too wide: a wildcard needs two labels after it, as "
+                       "in *.example.org",
+                       name);
+    if (dg_hostname_valid(name) || dg_hostname_is_pattern(name, 2))
+        return 0;
+    return dg_fail(error,
+                   "\"%s\" is not a DNS name: labels of 1 to 63 letters, digits and inner hyphens, "
+                   "separated by dots; the first may be *",
+                   name);
 }
 
 int dg_san_parse_ip(const char *text, struct dg_san_address *address, struct dg_error *error)
@@ -90,9 +52,9 @@ int dg_san_parse_ip(const char *text, struct dg_san_address *address, struct dg_
 
 int dg_san_check_uri(const char *uri, struct dg_error *error)
 {
-    size_t scheme = is_letter(uri[0]) ? 1 : 0;
+    size_t scheme = dg_is_letter(uri[0]) ? 1 : 0;
 
-    while (scheme > 0 && (is_letter(uri[scheme]) || is_digit(uri[scheme]) ||
+    while (scheme > 0 && (dg_is_letter(uri[scheme]) || dg_is_digit(uri[scheme]) ||
                           (uri[scheme] != '\0' && strchr("+-.", uri[scheme]) != NULL)))
         scheme++;
     if (scheme == 0 || uri[scheme] != ':' || uri[scheme + 1] == '\0')
