@@ -61,16 +61,6 @@ void dg_channel_out_of_memory(struct dg_channel *channel, int fd)
 
 /* --- one call's memory --- */
 
-/* The VM's crypto application shares this thread's error queue: it must not be read as ours, which
- * only a handshake does, nor ours left to it. Clearing an empty queue costs as much as a tenth of a
- * short record. */
-static void clear_errors(void)
-{
-    if (ERR_peek_error() != 0) {
-        ERR_clear_error();
-    }
-}
-
 bool dg_channel_begin(struct dg_channel *channel, int fd, struct dg_scratch **scratch)
 {
     struct dg_scratch *memory = dg_scratch();
@@ -86,9 +76,6 @@ bool dg_channel_begin(struct dg_channel *channel, int fd, struct dg_scratch **sc
         dg_buffer_borrow(&channel->out, memory->out, sizeof memory->out);
     }
     *scratch = memory;
-    if (channel->state == DG_CHANNEL_HANDSHAKE) {
-        clear_errors();
-    }
     return true;
 }
 
@@ -99,7 +86,11 @@ void dg_channel_end(struct dg_channel *channel, int fd)
     if (!dg_buffer_settle(&channel->out) || !kept) {
         dg_channel_out_of_memory(channel, fd);
     }
-    clear_errors();
+    /* Records leave nothing in OpenSSL's error queue, unless one failed, which ended the channel.
+     */
+    if (channel->state == DG_CHANNEL_FAILED) {
+        ERR_clear_error();
+    }
 }
 
 size_t dg_vector_size(const struct iovec *vector, int count)

@@ -1,5 +1,6 @@
 /* What comes in: ciphertext from the kernel, records to plaintext, plaintext to the caller. */
 #include <errno.h>
+#include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -150,6 +151,8 @@ static void open_channel(struct dg_channel *channel, int fd)
     dg_channel_seal_early(channel, fd);
 }
 
+/* The VM's crypto application shares this thread's error queue: what is there must not be taken for
+ * the handshake's, and what the handshake leaves there not for the application's. */
 static void step_handshake(struct dg_channel *channel, int fd)
 {
     char reason[DG_CHANNEL_REASON_SIZE];
@@ -158,6 +161,7 @@ static void step_handshake(struct dg_channel *channel, int fd)
         dg_channel_fail(channel, fd, ETIMEDOUT, "TLS handshake not finished in time");
         return;
     }
+    ERR_clear_error();
     switch (dg_handshake_step(channel->handshake, reason, sizeof reason)) {
     case DG_HANDSHAKE_MORE:
         break;
@@ -169,6 +173,7 @@ static void step_handshake(struct dg_channel *channel, int fd)
         dg_channel_fail(channel, fd, ECONNRESET, reason);
         break;
     }
+    ERR_clear_error();
 }
 
 void dg_channel_drive_handshake(struct dg_channel *channel, int fd)

@@ -1,5 +1,6 @@
 #include "shim/core/tls/keys.h"
 
+#include <endian.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/kdf.h>
@@ -18,15 +19,25 @@ static EVP_CIPHER *begin(struct dg_keys *keys, enum dg_tls_version version, cons
     return keys->cipher != NULL ? EVP_CIPHER_fetch(dg_tls_library(), cipher, NULL) : NULL;
 }
 
+/* Lets a cipher that can take the changing part of the nonce alone do so: AES-GCM, for opening. */
+static bool fix_nonce(struct dg_keys *keys)
+{
+    return !keys->sealing && EVP_CIPHER_CTX_get_mode(keys->cipher) == EVP_CIPH_GCM_MODE &&
+           EVP_CIPHER_CTX_ctrl(keys->cipher, EVP_CTRL_AEAD_SET_IV_FIXED, DG_NONCE_FIXED,
+                               keys->iv) == 1;
+}
+
 /* `algorithm` is NULL where it stays as it was. */
 static int use_key(struct dg_keys *keys, const EVP_CIPHER *algorithm, const uint8_t *key)
 {
     keys->sequence = 0;
     keys->bytes = 0;
-    return EVP_CipherInit_ex2(keys->cipher, algorithm, key, keys->iv, keys->sealing ? 1 : 0,
-                              NULL) == 1
-               ? 0
-               : -1;
+    if (EVP_CipherInit_ex2(keys->cipher, algorithm, key, keys->iv, keys->sealing ? 1 : 0, NULL) !=
+        1) {
+        return -1;
+    }
+    keys->fixed = fix_nonce(keys);
+    return 0;
 }
 
 /* Runs one of OpenSSL's key derivation functions. */
@@ -125,7 +136,7 @@ int dg_keys_update(struct dg_keys *keys)
 
 /* --- TLS 1.2 --- */
 
-enum { SALT_SIZE = 4, KEY_BLOCK_MAX = 2 * (EVP_MAX_KEY_LENGTH + SALT_SIZE) };
+enum { SALT_SIZE = DG_NONCE_FIXED, KEY_BLOCK_MAX = 2 * (EVP_MAX_KEY_LENGTH + SALT_SIZE) };
 
 /* PRF(master_secret, "key expansion", server_random + client_random) */
 static int expand_master(const struct dg_master *master, const char *digest, uint8_t *block,
@@ -184,13 +195,12 @@ int dg_keys_init_1_2(struct dg_keys *keys, const char *cipher, const char *diges
 
 void dg_keys_next_nonce(struct dg_keys *keys, uint8_t nonce[DG_NONCE_SIZE])
 {
-    uint64_t number = keys->sequence++;
+    uint64_t changing;
 
-    memcpy(nonce, keys->iv, DG_NONCE_SIZE);
-    for (int i = DG_NONCE_SIZE - 1; i >= DG_NONCE_SIZE - 8; i--) {
-        nonce[i] ^= (uint8_t)number;
-        number >>= 8;
-    }
+    memcpy(&changing, keys->iv + DG_NONCE_FIXED, sizeof changing);
+    changing ^= htobe64(keys->sequence++);
+    memcpy(nonce, keys->iv, DG_NONCE_FIXED);
+    memcpy(nonce + DG_NONCE_FIXED, &changing, sizeof changing);
 }
 
 void dg_keys_clear(struct dg_keys *keys)

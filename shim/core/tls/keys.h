@@ -15,6 +15,7 @@ enum {
     DG_MASTER_SIZE = 48,
     DG_RANDOM_SIZE = 32,
     DG_NONCE_SIZE = 12,
+    DG_NONCE_FIXED = 4, /* of its bytes, which no record changes */
     DG_TAG_SIZE = 16,
 };
 
@@ -28,6 +29,7 @@ struct dg_keys {
     uint64_t sequence;         /* of the next record under these keys */
     uint64_t bytes;            /* of plaintext that were sealed under them */
     bool sealing;
+    bool fixed; /* opening: the cipher holds the nonce's fixed part, and takes the rest alone */
 };
 
 /* Keys out of an application traffic secret of TLS 1.3. `cipher` and `digest` are OpenSSL's names

@@ -1,6 +1,7 @@
 /*
  * A channel's calls, with what they promise checked after every one of them: the two readiness
- * promises of channel.h, and that OpenSSL's error queue is left empty, whatever was in it before.
+ * promises of channel.h, and that nothing of ours is left in OpenSSL's error queue, whatever was in
+ * it before.
  */
 #ifndef DISTGUARD_TESTS_CHECKED_H
 #define DISTGUARD_TESTS_CHECKED_H
