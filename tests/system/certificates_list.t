@@ -4,9 +4,11 @@ use strict;
 use warnings;
 use File::Temp qw(tempdir);
 use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Distguard::Certificates qw(entries home);
 use Test::More;
 
-my $home = "$FindBin::Bin/../certificates";
+my $home = home();
 
 sub content {
     my ($path) = @_;
@@ -20,30 +22,21 @@ is($?, 0, 'make --table makes the table');
 my ($written) = content("$home/README.md") =~ /^(### Refused\n.*)\z/ms;
 is($written, $table, 'README.md has it (else: replace its end with what tests/certificates/make --table prints)');
 
-my %entries;
-my $name;
-for my $line (split /\n/, content("$home/list")) {
-    if ($line =~ /^\[(\w+) (\S+)\]$/) {
-        $name = $2;
-        ok(!$entries{$name}, "$name is there once") if $entries{$name};
-        $entries{$name} = { kind => $1 };
-    }
-    elsif ($line =~ /^([\w-]+) +=/) {
-        $entries{$name}{$1} = 1;
-    }
-}
+my @entries = entries();
+my %seen;
+is_deeply([grep { $seen{$_}++ } map { $_->{name} } @entries], [], 'no name is there twice');
 
 my %needs = (admitted => ['why'], refused => [qw(why reason alert)], unstartable => [qw(why reason)]);
 for my $kind (sort keys %needs) {
-    my @entries = grep { $entries{$_}{kind} eq $kind } keys %entries;
+    my @of_kind = grep { $_->{kind} eq $kind } @entries;
     for my $key (@{ $needs{$kind} }) {
-        is_deeply([sort grep { !$entries{$_}{$key} } @entries], [], "each of $kind has $key");
+        is_deeply([map { $_->{name} } grep { !defined $_->{$key} } @of_kind], [], "each of $kind has $key");
     }
 }
 
 my $dir = tempdir(CLEANUP => 1);
 is(system("$home/make", $dir), 0, 'make DIR makes them all');
-my @missing = grep { $entries{$_}{kind} ne 'crl' && !-s "$dir/$_.key" || !-s "$dir/$_.pem" } sort keys %entries;
-is_deeply(\@missing, [], 'with their keys');
+my @files = map { ("$_->{name}.pem", $_->{kind} eq 'crl' ? () : "$_->{name}.key") } @entries;
+is_deeply([grep { !-s "$dir/$_" } @files], [], 'with their keys');
 
 done_testing;
