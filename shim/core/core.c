@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "shim/core/report/log.h"
+#include "shim/core/report/repeats.h"
+#include "shim/core/rules.h"
 #include "shim/core/socket/hooks.h"
+#include "shim/core/socket/in_flight.h"
 #include "shim/core/socket/isolation.h"
 #include "shim/core/socket/learned.h"
 #include "shim/core/socket/table.h"
@@ -49,7 +52,7 @@ static enum dg_core_verdict refuse(char reason[DG_REASON_SIZE], const char *text
     return DG_CORE_REFUSED;
 }
 
-static void start_log(const char *program)
+static void start_log(const struct dg_log_policy *policy, const char *program)
 {
     const struct dg_log_calls calls = {
         .write = dg_core.real.write,
@@ -59,29 +62,28 @@ static void start_log(const char *program)
         .send = dg_core.real.send,
     };
 
-    dg_log_start(&dg_core.policy->log, program, &calls);
+    dg_log_start(policy, program, &calls);
 }
 
 /* Everything that can be refused. Returns 0, or -1 with `error`. */
-static int start(const char *program, struct dg_policy *policy, struct dg_error *error)
+static int start(const char *program, const struct dg_policy *policy, struct dg_error *error)
 {
-    struct dg_credentials *credentials;
-
-    dg_core.policy = policy;
     dg_core.program = dg_program_read(program);
     if (policy->epmd.port != 0) {
         dg_core.program.epmd_port = policy->epmd.port;
     }
-    start_log(program);
-    if (dg_check_placement(error) != 0 ||
-        (dg_core.program.kind == DG_PROGRAM_EPMD && dg_prepare_epmd(error) != 0)) {
+    start_log(&policy->log, program);
+    if (dg_check_placement(policy, error) != 0 ||
+        (dg_core.program.kind == DG_PROGRAM_EPMD && dg_prepare_epmd(policy, error) != 0)) {
         return -1;
     }
-    if (dg_tls_start(error) != 0 || dg_credentials_load(policy, &credentials, error) != 0) {
+    if (dg_tls_start(error) != 0 || dg_rules_start(error) != 0) {
         return -1;
     }
-    dg_core.credentials = credentials;
-    if (dg_table_start() != 0 || pthread_atfork(NULL, NULL, dg_learned_forked) != 0) {
+    if (dg_table_start() != 0 || pthread_atfork(NULL, NULL, dg_learned_forked) != 0 ||
+        pthread_atfork(NULL, NULL, dg_rules_forked) != 0 ||
+        pthread_atfork(NULL, NULL, dg_in_flight_forked) != 0 ||
+        pthread_atfork(NULL, NULL, dg_repeats_forked) != 0) {
         return dg_fail(error, "fork handlers cannot be registered: out of memory");
     }
     return 0;
@@ -92,17 +94,21 @@ dg_core_start(const char *abi, const char *program, const struct dg_real *real,
               struct dg_hooks *hooks, char reason[DG_REASON_SIZE])
 {
     struct dg_error error = {""};
-    struct dg_policy *policy;
+    const struct dg_rules *rules;
+    const struct dg_policy *policy;
 
     if (strcmp(abi, DG_ABI) != 0) {
         return refuse(reason, "libdistguard.so and libdistguard-core.so are of different versions; "
                               "install both from one build");
     }
-    if (dg_policy_load(NULL, NULL, &policy, &error) != 0) {
+    if (dg_rules_read(&error) != 0) {
         return refuse(reason, error.text);
     }
+    rules = dg_rules_hold();
+    policy = rules->policy;
     if (policy->mode == DG_MODE_OFF || !dg_policy_guards(policy, program)) {
-        dg_policy_free(policy);
+        dg_rules_release(rules);
+        dg_rules_drop();
         return DG_CORE_NOT_GUARDED;
     }
     dg_core.real = *real;
@@ -116,5 +122,6 @@ dg_core_start(const char *abi, const char *program, const struct dg_real *real,
     dg_log(DG_LOG_INFO, "started", "version", DG_VERSION, "profile", policy->profile, "mode",
            dg_mode_name(policy->mode), "policy", policy->file, "certificate",
            policy->tls.certificate, NULL);
+    dg_rules_release(rules);
     return DG_CORE_GUARDING;
 }

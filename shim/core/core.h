@@ -2,7 +2,6 @@
 #ifndef DISTGUARD_CORE_H
 #define DISTGUARD_CORE_H
 
-#include "policy/policy.h"
 #include "shim/abi.h"
 #include "shim/core/program.h"
 #include "shim/core/tls/channel.h"
@@ -10,8 +9,6 @@
 struct dg_core {
     struct dg_real real;
     struct dg_program program;
-    const struct dg_policy *policy;
-    const struct dg_credentials *credentials;
     struct dg_transport transport; /* the real calls, as channels want them */
 };
 

@@ -24,20 +24,35 @@ struct arguments {
     size_t size;
 };
 
-/* The port behind the last `flag`; 0 where there is none. */
-static uint16_t port_behind(const struct arguments *arguments, const char *flag)
+/* What is behind the last `flag`; NULL where there is none. */
+static const char *behind(const struct arguments *arguments, const char *flag)
 {
     const char *end = arguments->text + arguments->size;
-    uint16_t port = 0;
-    bool next_is_port = false;
+    const char *found = NULL;
+    bool next = false;
 
     for (const char *at = arguments->text; at < end; at += strlen(at) + 1) {
-        if (next_is_port) {
-            port = parse_port(at);
+        if (next) {
+            found = at;
         }
-        next_is_port = strcmp(at, flag) == 0;
+        next = strcmp(at, flag) == 0;
     }
-    return port;
+    return found;
+}
+
+static uint16_t port_behind(const struct arguments *arguments, const char *flag)
+{
+    const char *port = behind(arguments, flag);
+
+    return port != NULL ? parse_port(port) : 0;
+}
+
+static bool is_native_tls(const struct arguments *arguments)
+{
+    const char *protocol = behind(arguments, "-proto_dist");
+
+    return protocol != NULL &&
+           (strcmp(protocol, "inet_tls") == 0 || strcmp(protocol, "inet6_tls") == 0);
 }
 
 static void read_arguments(struct arguments *arguments)
@@ -99,6 +114,7 @@ struct dg_program dg_program_read(const char *name)
     read_arguments(&arguments);
     if (arguments.text != NULL) {
         program.epmd_port = port_behind(&arguments, "-epmd_port");
+        program.native_tls = is_native_tls(&arguments);
         find_listen_ports(&program, &arguments);
         free(arguments.text);
     }

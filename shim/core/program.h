@@ -19,6 +19,7 @@ struct dg_program {
      * say. */
     uint16_t listen_first;
     uint16_t listen_last;
+    bool native_tls; /* the VM's distribution speaks TLS by itself (-proto_dist inet_tls) */
 };
 
 /* Whether the command line has the VM listen for distribution at this port. */

@@ -5,19 +5,41 @@
 #include <poll.h>
 
 #include "shim/core/core.h"
+#include "shim/core/rules.h"
 #include "shim/core/socket/address.h"
 #include "shim/core/socket/arrival.h"
 #include "shim/core/socket/epmd_queue.h"
 #include "shim/core/socket/hooks.h"
+#include "shim/core/socket/in_flight.h"
 #include "shim/core/socket/isolation.h"
 #include "shim/core/socket/table.h"
 
-/* Puts a connection in the table. False where it cannot be: it is closed then. */
-static bool watch(const struct dg_arrival *arrival, bool distribution)
+/* On a distribution listener: whether the policy lets the peer come at all. */
+static bool admit_to_distribution(struct dg_socket *socket, const struct dg_arrival *arrival)
 {
-    struct dg_socket *socket = dg_table_watch(
-        arrival->fd, distribution ? DG_ROLE_DISTRIBUTION_INCOMING : DG_ROLE_INCOMING);
+    struct dg_error why = {""};
 
+    if (!dg_may_accept(socket->rules->policy, &arrival->from, &why)) {
+        dg_table_forget(arrival->fd, socket);
+        dg_arrival_turn_away(arrival, "distribution", why.text);
+        return false;
+    }
+    socket->role = DG_ROLE_DISTRIBUTION_INCOMING;
+    dg_table_unlock(socket);
+    dg_in_flight_enter(arrival->fd, &arrival->from, dg_arrival_is_local(arrival));
+    return true;
+}
+
+/* Whether the arrival is for the program; else it is closed. */
+static bool admit(const struct dg_arrival *arrival)
+{
+    struct dg_socket *socket;
+
+    if (!dg_arrival_is_internet(arrival)) {
+        return true;
+    }
+    dg_rules_renew();
+    socket = dg_table_watch(arrival->fd, DG_ROLE_INCOMING);
     if (socket == NULL) {
         dg_arrival_turn_away(arrival, "distribution",
                              errno == EMFILE ? DG_TABLE_FULL : "out of memory");
@@ -25,25 +47,15 @@ static bool watch(const struct dg_arrival *arrival, bool distribution)
     }
     socket->incoming = true;
     socket->peer = arrival->from;
-    dg_table_unlock(socket);
-    return true;
-}
-
-/* Whether the arrival is for the program; else it is closed. */
-static bool admit(const struct dg_arrival *arrival)
-{
-    struct dg_error why = {""};
-    bool distribution;
-
-    if (!dg_arrival_is_internet(arrival)) {
+    if (socket->rules->policy->mode == DG_MODE_OFF) {
+        dg_table_forget(arrival->fd, socket);
         return true;
     }
-    distribution = dg_is_distribution_port(dg_address_port(&arrival->own));
-    if (distribution && !dg_may_accept(&arrival->from, &why)) {
-        dg_arrival_turn_away(arrival, "distribution", why.text);
-        return false;
+    if (dg_is_distribution_port(socket->rules->policy, dg_address_port(&arrival->own))) {
+        return admit_to_distribution(socket, arrival);
     }
-    return watch(arrival, distribution);
+    dg_table_unlock(socket);
+    return true;
 }
 
 /* After one was turned away: whether the program's own accept would have gone on. */

@@ -33,6 +33,7 @@ enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, ssize_
     *decided = true;
     switch (dg_decide_distribution(socket, fd)) {
     case DG_DECIDE_GUARDED:
+    case DG_DECIDE_PLAIN:
         *decided = false;
         return DG_ATTEMPT_WAIT;
     case DG_DECIDE_WAIT:
@@ -73,6 +74,9 @@ bool dg_is_confined(const struct dg_socket *socket)
     case DG_ROLE_REFUSED:
     case DG_ROLE_FOREIGN:
         return true;
+    case DG_ROLE_PLAIN_NAMING:
+    case DG_ROLE_PLAIN:
+        return false;
     default:
         return socket->expected;
     }

@@ -22,7 +22,7 @@ enum dg_attempt dg_attempt_of_channel(ssize_t value, ssize_t *result);
 bool dg_leads_nowhere(const struct iovec *vector, size_t count);
 
 /* Decides what a connection to our distribution listener is. *decided: it has an answer, and the
- * socket is unlocked; else it has a channel now. */
+ * socket is unlocked; else it has a role by which to go on. */
 enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, ssize_t *result,
                                         bool *decided);
 

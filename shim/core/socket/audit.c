@@ -1,7 +1,15 @@
 #include "shim/core/socket/audit.h"
 
+#include <stdio.h>
+
 #include "shim/core/report/log.h"
+#include "shim/core/report/repeats.h"
 #include "shim/core/socket/address.h"
+
+/* Seconds in which a peer's refusals for one reason are logged once. */
+enum { REFUSED_WINDOW = 60 };
+/* Who speaks plaintext is told once a day, as long as the connections come. */
+enum { PLAINTEXT_WINDOW = 24 * 60 * 60 };
 
 static const char *role(const struct dg_socket *socket)
 {
@@ -13,58 +21,133 @@ static const char *direction(const struct dg_socket *socket)
     return socket->incoming ? "in" : "out";
 }
 
-void dg_audit_refused(const struct dg_socket *socket, const char *reason, const char *node)
+/* NULL for none, so that the pair is left out. */
+static const char *count_text(unsigned count, char text[16])
+{
+    (void)snprintf(text, 16, "%u", count);
+    return count > 0 ? text : NULL;
+}
+
+static const char *or_null(const char *text)
+{
+    return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+static void tell_overdue(void)
+{
+    struct dg_repeats_rest rest;
+    char count[16];
+
+    while (dg_repeats_overdue(&rest)) {
+        dg_log(DG_LOG_WARNING, "refused", "peer", rest.peer, "reason", rest.reason, "repeated",
+               count_text(rest.count, count), NULL);
+    }
+}
+
+/* Whether a refusal is to be logged. Its port is another each time: the address counts. */
+static bool is_news(const struct sockaddr_storage *peer, const char *reason, unsigned window,
+                    unsigned *unsaid)
+{
+    char host[DG_NETWORK_TEXT] = "?";
+    struct dg_host address;
+
+    if (dg_address_host(peer, &address)) {
+        dg_host_print(&address, host);
+    }
+    tell_overdue();
+    return dg_repeats_first(host, reason, window, unsaid);
+}
+
+static void refused(const struct dg_socket *socket, const char *reason, const char *node,
+                    const char *certificate)
 {
     char peer[DG_ADDRESS_TEXT];
+    char count[16];
+    unsigned unsaid;
 
+    if (!is_news(&socket->peer, reason, REFUSED_WINDOW, &unsaid)) {
+        return;
+    }
     dg_address_print(&socket->peer, peer);
     dg_log(DG_LOG_WARNING, "refused", "peer", peer, "role", role(socket), "direction",
-           direction(socket), "node", node, "reason", reason, NULL);
+           direction(socket), "node", node, "certificate", or_null(certificate), "reason", reason,
+           "repeated", count_text(unsaid, count), NULL);
+}
+
+void dg_audit_refused(const struct dg_socket *socket, const char *reason, const char *node)
+{
+    refused(socket, reason, node, NULL);
 }
 
 void dg_audit_turned_away(const struct sockaddr_storage *from, const char *role, const char *reason)
 {
     char peer[DG_ADDRESS_TEXT];
+    char count[16];
+    unsigned unsaid;
 
+    if (!is_news(from, reason, REFUSED_WINDOW, &unsaid)) {
+        return;
+    }
     dg_address_print(from, peer);
     dg_log(DG_LOG_WARNING, "refused", "peer", peer, "role", role, "direction", "in", "reason",
-           reason, NULL);
+           reason, "repeated", count_text(unsaid, count), NULL);
 }
 
-void dg_audit_plaintext(const struct dg_socket *socket, const char *rule)
+void dg_audit_plaintext(const struct dg_socket *socket)
+{
+    char peer[DG_ADDRESS_TEXT];
+    char kind[DG_REPEATS_REASON];
+    unsigned unsaid;
+
+    (void)snprintf(kind, sizeof kind, "plaintext %s %s %s %s", role(socket), direction(socket),
+                   socket->plain_by, socket->node != NULL ? socket->node : "");
+    if (!is_news(&socket->peer, kind, PLAINTEXT_WINDOW, &unsaid)) {
+        return;
+    }
+    dg_address_print(&socket->peer, peer);
+    dg_log(DG_LOG_INFO, "plaintext", "peer", peer, "role", role(socket), "direction",
+           direction(socket), "node", socket->node, "rule", socket->plain_by, NULL);
+}
+
+void dg_audit_admitted(const struct dg_socket *socket)
 {
     char peer[DG_ADDRESS_TEXT];
 
     dg_address_print(&socket->peer, peer);
-    dg_log(DG_LOG_INFO, "plaintext", "peer", peer, "role", role(socket), "direction",
-           direction(socket), "rule", rule, NULL);
-}
-
-static void admitted(const struct dg_socket *socket, const char *peer)
-{
     dg_log(DG_LOG_INFO, "admitted", "peer", peer, "role", role(socket), "direction",
-           direction(socket), "certificate", dg_channel_peer_certificate(socket->channel),
-           "version", dg_channel_version(socket->channel), "cipher",
-           dg_channel_cipher(socket->channel), NULL);
+           direction(socket), "node", socket->node, "certificate",
+           dg_channel_peer_certificate(socket->channel), "version",
+           dg_channel_version(socket->channel), "cipher", dg_channel_cipher(socket->channel),
+           "group", or_null(dg_channel_group(socket->channel)), NULL);
 }
 
-void dg_audit_channel(const struct dg_socket *socket, enum dg_channel_state before)
+static void broken(const struct dg_socket *socket)
+{
+    char peer[DG_ADDRESS_TEXT];
+
+    dg_address_print(&socket->peer, peer);
+    dg_log(DG_LOG_INFO, "broken", "peer", peer, "role", role(socket), "direction",
+           direction(socket), "node", socket->node, "reason", dg_channel_reason(socket->channel),
+           NULL);
+}
+
+void dg_audit_channel(struct dg_socket *socket, enum dg_channel_state before)
 {
     enum dg_channel_state now = dg_channel_get_state(socket->channel);
-    bool was_open = dg_channel_was_open(socket->channel);
-    char peer[DG_ADDRESS_TEXT];
 
     if (now == before) {
         return;
     }
-    dg_address_print(&socket->peer, peer);
-    if (before == DG_CHANNEL_HANDSHAKE && was_open) {
-        admitted(socket, peer);
+    /* To an EPMD nobody claims to be a node: its certificate is all there is to judge. */
+    if (before == DG_CHANNEL_HANDSHAKE && socket->epmd && dg_channel_was_open(socket->channel)) {
+        socket->admitted = true;
+        dg_audit_admitted(socket);
     }
-    if (now == DG_CHANNEL_FAILED) {
-        dg_log(was_open ? DG_LOG_INFO : DG_LOG_WARNING, was_open ? "broken" : "refused", "peer",
-               peer, "role", role(socket), "direction", direction(socket), "reason",
-               dg_channel_reason(socket->channel), NULL);
+    if (now == DG_CHANNEL_FAILED && socket->admitted) {
+        broken(socket);
+    } else if (now == DG_CHANNEL_FAILED) {
+        refused(socket, dg_channel_reason(socket->channel), socket->node,
+                dg_channel_peer_certificate(socket->channel));
     }
 }
 

@@ -11,11 +11,15 @@ void dg_audit_refused(const struct dg_socket *socket, const char *reason, const 
 void dg_audit_turned_away(const struct sockaddr_storage *from, const char *role,
                           const char *reason);
 
-/* A plaintext connection that the policy lets in; `rule` is what let it. */
-void dg_audit_plaintext(const struct dg_socket *socket, const char *rule);
+/* A plaintext connection that the policy lets pass; its node's name is known by now, if ever. */
+void dg_audit_plaintext(const struct dg_socket *socket);
 
-/* Tells of a channel's way from `before` to what it is now: admitted, refused, broken. */
-void dg_audit_channel(const struct dg_socket *socket, enum dg_channel_state before);
+/* A peer that may join: by its certificate, and for distribution by its node's name. */
+void dg_audit_admitted(const struct dg_socket *socket);
+
+/* Tells of a channel's way from `before` to what it is now: refused, broken, and for one to an
+ * EPMD, where no node is named, admitted. */
+void dg_audit_channel(struct dg_socket *socket, enum dg_channel_state before);
 
 /* A call on a guarded socket that we cannot do. */
 void dg_audit_unsupported(const struct dg_socket *socket, const char *call);

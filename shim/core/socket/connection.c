@@ -4,9 +4,11 @@
 
 #include "shim/core/core.h"
 #include "shim/core/report/log.h"
+#include "shim/core/rules.h"
 #include "shim/core/socket/address.h"
 #include "shim/core/socket/audit.h"
 #include "shim/core/socket/hooks.h"
+#include "shim/core/socket/in_flight.h"
 #include "shim/core/socket/isolation.h"
 #include "shim/core/socket/learned.h"
 #include "shim/core/socket/table.h"
@@ -55,12 +57,15 @@ int dg_hook_socket_opened(int fd, int domain, int type)
 /* --- bind, listen, connect --- */
 
 /* The rules for a listener at this port; NULL where it is none of ours, or not known yet to be. */
-static const struct dg_bind_list *rules_for(uint16_t port)
+static const struct dg_bind_list *rules_for(const struct dg_policy *policy, uint16_t port)
 {
-    if (!is_node()) {
-        return &dg_core.policy->epmd.bind;
+    if (policy->mode == DG_MODE_OFF) {
+        return NULL;
     }
-    return dg_is_announced_port(port) ? &dg_core.policy->distribution.bind : NULL;
+    if (!is_node()) {
+        return &policy->epmd.bind;
+    }
+    return dg_is_announced_port(policy, port) ? &policy->distribution.bind : NULL;
 }
 
 static bool refuse_call(struct dg_socket *socket, int error, const struct dg_error *why,
@@ -102,7 +107,7 @@ bool dg_hook_bind(int fd, const struct sockaddr *address, socklen_t size, int *r
     struct dg_socket *socket = dg_table_lock(fd);
     struct sockaddr_storage wanted = dg_address_from(address, size);
     uint16_t port = dg_address_port(&wanted);
-    const struct dg_bind_list *rules = rules_for(port);
+    const struct dg_bind_list *rules;
     struct dg_error why = {""};
     struct dg_host asked;
     struct dg_host to;
@@ -111,12 +116,14 @@ bool dg_hook_bind(int fd, const struct sockaddr *address, socklen_t size, int *r
     if (socket == NULL) {
         return false;
     }
+    dg_rules_refresh(&socket->rules);
+    rules = rules_for(socket->rules->policy, port);
     if (rules == NULL || !dg_address_host(&wanted, &asked)) {
         dg_table_unlock(socket);
         return false;
     }
     socket->peer = wanted; /* what the log names */
-    if (is_node() && !dg_may_listen(&why)) {
+    if (is_node() && !dg_may_listen(socket->rules->policy, &why)) {
         dg_log_tell(why.text);
         return refuse_call(socket, EACCES, &why, result);
     }
@@ -147,6 +154,25 @@ bool dg_hook_listen(int fd, int backlog, int *result)
     return false;
 }
 
+/* A second connect asks how the first went, or tries another address; nothing was sent yet. */
+static bool may_begin(const struct dg_socket *socket)
+{
+    return is_node() && (socket->role == DG_ROLE_NEW || socket->role == DG_ROLE_OUTGOING ||
+                         socket->role == DG_ROLE_EPMD_ASKING);
+}
+
+/* Returns 0, or an errno to refuse the connection with. */
+static int begin(struct dg_socket *socket, int fd, const struct sockaddr *address, socklen_t size,
+                 struct dg_error *why)
+{
+    socket->peer = dg_address_from(address, size);
+    socket->role = dg_address_port(&socket->peer) == dg_core.program.epmd_port ? DG_ROLE_EPMD_ASKING
+                                                                               : DG_ROLE_OUTGOING;
+    socket->epmd = socket->role == DG_ROLE_EPMD_ASKING;
+    socket->expected = dg_is_learned_destination(&socket->peer);
+    return dg_isolate_connect(socket, fd, why);
+}
+
 bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int *result)
 {
     struct dg_socket *socket = dg_table_lock(fd);
@@ -156,19 +182,17 @@ bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int
     if (socket == NULL) {
         return false;
     }
-    /* A second connect asks how the first went, or tries another address; nothing was sent yet. */
-    if (is_node() && (socket->role == DG_ROLE_NEW || socket->role == DG_ROLE_OUTGOING ||
-                      socket->role == DG_ROLE_EPMD_ASKING)) {
-        socket->peer = dg_address_from(address, size);
-        socket->role = dg_address_port(&socket->peer) == dg_core.program.epmd_port
-                           ? DG_ROLE_EPMD_ASKING
-                           : DG_ROLE_OUTGOING;
-        socket->epmd = socket->role == DG_ROLE_EPMD_ASKING;
-        socket->expected = dg_is_learned_destination(&socket->peer);
-        error = dg_isolate_connect(socket, fd, &why);
+    if (may_begin(socket)) {
+        dg_rules_renew();
+        dg_rules_refresh(&socket->rules);
+        if (socket->rules->policy->mode == DG_MODE_OFF) {
+            dg_table_forget(fd, socket);
+            return false;
+        }
+        error = begin(socket, fd, address, size, &why);
     }
     if (error != 0) {
-        if (!dg_core.policy->distribution.enabled) {
+        if (!socket->rules->policy->distribution.enabled) {
             dg_log_tell(why.text); /* the release fails to start by this */
         }
         return refuse_call(socket, error, &why, result);
@@ -186,6 +210,8 @@ static void audit_unfinished(const struct dg_socket *socket)
         dg_audit_refused(socket, "peer has said nothing until the program hung up", NULL);
     } else if (dg_channel_get_state(socket->channel) == DG_CHANNEL_HANDSHAKE) {
         dg_audit_refused(socket, "TLS handshake not finished when the program hung up", NULL);
+    } else if (!socket->admitted && dg_channel_get_state(socket->channel) == DG_CHANNEL_OPEN) {
+        dg_audit_refused(socket, "peer has not named itself when the program hung up", NULL);
     }
 }
 
@@ -204,6 +230,9 @@ static void last_of(struct dg_socket *socket, int fd)
     case DG_ROLE_DISTRIBUTION_INCOMING:
         audit_unfinished(socket);
         break;
+    case DG_ROLE_PLAIN_NAMING:
+        dg_audit_plaintext(socket);
+        break;
     case DG_ROLE_LISTENER:
         dg_forget_listener(socket->port);
         break;
@@ -219,6 +248,9 @@ void dg_hook_closing(int fd)
 
     if (socket == NULL) {
         return;
+    }
+    if (socket->incoming) {
+        dg_in_flight_leave(fd);
     }
     if (socket->descriptors == 1) {
         last_of(socket, fd);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "shim/core/core.h"
+#include "shim/core/rules.h"
 #include "shim/core/socket/address.h"
 #include "shim/core/socket/arrival.h"
 #include "shim/core/socket/audit.h"
@@ -83,6 +84,16 @@ static void send_away(size_t index, const char *reason)
     }
 }
 
+/* Seconds, as the policy has it now. */
+static double patience(void)
+{
+    const struct dg_rules *rules = dg_rules_hold();
+    double seconds = rules->policy->tls.handshake_timeout;
+
+    dg_rules_release(rules);
+    return seconds;
+}
+
 /* --- coming in --- */
 
 static bool same_host(const struct dg_arrival *a, const struct dg_arrival *b)
@@ -111,9 +122,9 @@ static size_t oldest_waiting(const struct dg_arrival *host, size_t *count)
 }
 
 /* One host may have a quarter of the room: a flood from one does not drive out the others. */
-static void make_room(const struct dg_arrival *arrival)
+static void make_room(const struct dg_policy *policy, const struct dg_arrival *arrival)
 {
-    size_t limit = dg_core.policy->tls.max_handshakes;
+    size_t limit = policy->tls.max_handshakes;
     size_t share = limit >= 4 ? limit / 4 : 1;
     size_t count;
     size_t oldest = oldest_waiting(arrival, &count);
@@ -157,15 +168,16 @@ static bool is_foreign(int listener)
     return foreign;
 }
 
-static void receive_visitor(const struct dg_arrival *arrival, int listener)
+static void judge_visitor(const struct dg_policy *policy, const struct dg_arrival *arrival,
+                          int listener)
 {
     struct dg_error why = {""};
 
-    if (!dg_arrival_is_internet(arrival)) {
+    if (policy->mode == DG_MODE_OFF || !dg_arrival_is_internet(arrival)) {
         (void)enter(arrival, listener, DG_ROLE_PLAIN, VISITOR_READY);
         return;
     }
-    if (!dg_epmd_may_accept(&arrival->from, &arrival->own, is_foreign(listener), &why)) {
+    if (!dg_epmd_may_accept(policy, &arrival->from, &arrival->own, is_foreign(listener), &why)) {
         dg_arrival_turn_away(arrival, "epmd", why.text);
         return;
     }
@@ -173,8 +185,16 @@ static void receive_visitor(const struct dg_arrival *arrival, int listener)
         (void)enter(arrival, listener, DG_ROLE_PLAIN, VISITOR_READY);
         return;
     }
-    make_room(arrival);
+    make_room(policy, arrival);
     (void)enter(arrival, listener, DG_ROLE_EPMD_INCOMING, VISITOR_WAITING);
+}
+
+static void receive_visitor(const struct dg_arrival *arrival, int listener)
+{
+    const struct dg_rules *rules = dg_rules_hold();
+
+    judge_visitor(rules->policy, arrival, listener);
+    dg_rules_release(rules);
 }
 
 static int rest_left(void)
@@ -222,6 +242,7 @@ void dg_epmd_take_in(int listener)
         struct dg_arrival arrival;
 
         if (dg_arrival_accept(listener, 0, &arrival) == 0) {
+            dg_rules_renew();
             receive_visitor(&arrival, listener);
         } else if (errno != EMFILE && errno != ENFILE) {
             return;
@@ -253,13 +274,13 @@ static enum progress judge_request(struct dg_socket *socket, int fd)
     case DG_EPMD_REMOTE_MORE:
         return PROGRESS_NONE;
     case DG_EPMD_REMOTE_PORT_PLEASE:
-        if ((dg_core.policy->epmd.remote_requests & DG_REMOTE_PORT_PLEASE) == 0) {
+        if ((socket->rules->policy->epmd.remote_requests & DG_REMOTE_PORT_PLEASE) == 0) {
             return refuse(socket, fd,
                           "asks for a node's port, which epmd.remote_requests leaves out");
         }
         return PROGRESS_READY;
     case DG_EPMD_REMOTE_NAMES:
-        if ((dg_core.policy->epmd.remote_requests & DG_REMOTE_NAMES) == 0) {
+        if ((socket->rules->policy->epmd.remote_requests & DG_REMOTE_NAMES) == 0) {
             return refuse(socket, fd, "asks for all names, which epmd.remote_requests leaves out");
         }
         return PROGRESS_READY;
@@ -269,20 +290,35 @@ static enum progress judge_request(struct dg_socket *socket, int fd)
     }
 }
 
+/* Some of the request, out of TLS or, where the policy lets the peer speak it, plaintext. */
+static ssize_t receive_some(struct dg_socket *socket, int fd, struct iovec *rest)
+{
+    enum dg_channel_state before;
+    ssize_t size;
+    int error;
+
+    if (socket->channel == NULL) {
+        return dg_core.real.recv(fd, rest->iov_base, rest->iov_len, MSG_DONTWAIT);
+    }
+    before = dg_channel_get_state(socket->channel);
+    size = dg_channel_receive(socket->channel, fd, rest, 1, false);
+    error = errno;
+    dg_audit_channel(socket, before);
+    errno = error;
+    return size;
+}
+
 static enum progress receive_request(struct dg_socket *socket, int fd)
 {
     struct dg_request *request = socket->request;
 
     for (;;) {
         struct iovec rest = {request->bytes + request->size, sizeof request->bytes - request->size};
-        enum dg_channel_state before = dg_channel_get_state(socket->channel);
-        ssize_t size = dg_channel_receive(socket->channel, fd, &rest, 1, false);
+        ssize_t size = receive_some(socket, fd, &rest);
         enum progress progress;
-        bool would_block = size < 0 && errno == EAGAIN;
 
-        dg_audit_channel(socket, before);
         if (size <= 0) {
-            return would_block ? PROGRESS_NONE : PROGRESS_ENDED;
+            return size < 0 && errno == EAGAIN ? PROGRESS_NONE : PROGRESS_ENDED;
         }
         request->size += (size_t)size;
         progress = judge_request(socket, fd);
@@ -292,8 +328,10 @@ static enum progress receive_request(struct dg_socket *socket, int fd)
     }
 }
 
-static enum progress begin_channel(struct dg_socket *socket, int fd)
+/* The first byte decides: TLS, or plaintext where the mode takes it. */
+static enum progress begin(struct dg_socket *socket, int fd)
 {
+    const struct dg_policy *policy = socket->rules->policy;
     uint8_t byte;
     ssize_t size = dg_core.real.recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
@@ -303,11 +341,16 @@ static enum progress begin_channel(struct dg_socket *socket, int fd)
     if (size <= 0) {
         return refuse(socket, fd, "peer hung up without a word");
     }
-    if (byte != DG_TLS_FIRST_BYTE) {
-        return refuse(socket, fd, "peer speaks plaintext, our mode is require");
+    if (byte != DG_TLS_FIRST_BYTE && policy->mode == DG_MODE_REQUIRE) {
+        return refuse(socket, fd, DG_PLAINTEXT_REFUSED);
     }
     socket->request = calloc(1, sizeof *socket->request);
-    if (socket->request == NULL || !dg_guard_incoming(socket, fd)) {
+    if (socket->request == NULL) {
+        return refuse(socket, fd, "out of memory");
+    }
+    if (byte != DG_TLS_FIRST_BYTE) {
+        socket->plain_by = dg_mode_name(policy->mode);
+    } else if (!dg_guard_incoming(socket, fd)) {
         return PROGRESS_ENDED;
     }
     return receive_request(socket, fd);
@@ -321,7 +364,11 @@ static enum progress go_on_with(int fd)
     if (socket == NULL) {
         return PROGRESS_ENDED;
     }
-    progress = socket->channel == NULL ? begin_channel(socket, fd) : receive_request(socket, fd);
+    progress = socket->request == NULL ? begin(socket, fd) : receive_request(socket, fd);
+    if (progress == PROGRESS_READY && socket->plain_by != NULL) {
+        socket->role = DG_ROLE_PLAIN;
+        dg_audit_plaintext(socket);
+    }
     dg_table_unlock(socket);
     return progress;
 }
@@ -339,8 +386,7 @@ static size_t find_visitor(int fd)
 static void expire(void)
 {
     for (size_t i = visitors; i-- > 0;) {
-        if (room[i].state == VISITOR_WAITING &&
-            seconds_waited(&room[i]) > dg_core.policy->tls.handshake_timeout) {
+        if (room[i].state == VISITOR_WAITING && seconds_waited(&room[i]) > patience()) {
             send_away(i, "no whole request within tls.handshake_timeout");
         }
     }
@@ -397,7 +443,7 @@ int dg_epmd_patience(void)
     if (count == 0) {
         return resting > 0 ? resting : -1;
     }
-    left = dg_core.policy->tls.handshake_timeout - seconds_waited(&room[oldest]);
+    left = patience() - seconds_waited(&room[oldest]);
     waiting = left > 0 ? (int)(left * 1000) + 1 : 0;
     return resting > 0 ? shorter(resting, waiting) : waiting;
 }

@@ -9,6 +9,7 @@
 
 #include "shim/core/core.h"
 #include "shim/core/report/log.h"
+#include "shim/core/rules.h"
 #include "shim/core/socket/address.h"
 #include "shim/core/socket/learned.h"
 #include "shim/core/socket/placement.h"
@@ -32,15 +33,15 @@ static bool is_range_used_up(void)
     return dg_core.program.listen_first != dg_core.program.listen_last && dg_has_learned_listener();
 }
 
-bool dg_is_announced_port(uint16_t port)
+bool dg_is_announced_port(const struct dg_policy *policy, uint16_t port)
 {
-    return dg_policy_port_listed(&dg_core.policy->distribution.ports, port) ||
+    return dg_policy_port_listed(&policy->distribution.ports, port) ||
            (dg_program_listens_at(&dg_core.program, port) && !is_range_used_up());
 }
 
-bool dg_is_distribution_port(uint16_t port)
+bool dg_is_distribution_port(const struct dg_policy *policy, uint16_t port)
 {
-    return dg_is_learned_listener(port) || dg_is_announced_port(port);
+    return dg_is_learned_listener(port) || dg_is_announced_port(policy, port);
 }
 
 /* --- listeners --- */
@@ -95,7 +96,7 @@ bool dg_is_v6only(int fd)
     return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, &size) == 0 && on != 0;
 }
 
-static int isolate_one(int fd, int backlog, struct dg_error *error)
+static int isolate_one(const struct dg_policy *policy, int fd, int backlog, struct dg_error *error)
 {
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
@@ -107,7 +108,7 @@ static int isolate_one(int fd, int backlog, struct dg_error *error)
         return dg_fail(error, "the address of the distribution listener cannot be read: %s",
                        strerror(errno));
     }
-    switch (dg_judge_bind(&dg_core.policy->distribution.bind, &asked,
+    switch (dg_judge_bind(&policy->distribution.bind, &asked,
                           address.ss_family == AF_INET6 && dg_is_v6only(fd), &to, error)) {
     case DG_BIND_KEEP:
         return 0;
@@ -119,7 +120,7 @@ static int isolate_one(int fd, int backlog, struct dg_error *error)
     }
 }
 
-int dg_isolate_listener(uint16_t port, struct dg_error *error)
+int dg_isolate_listener(const struct dg_policy *policy, uint16_t port, struct dg_error *error)
 {
     unsigned found = 0;
     int result = 0;
@@ -135,7 +136,7 @@ int dg_isolate_listener(uint16_t port, struct dg_error *error)
             continue;
         }
         if (socket->role == DG_ROLE_LISTENER && socket->port == port) {
-            result = isolate_one(fd, socket->backlog, error);
+            result = isolate_one(policy, fd, socket->backlog, error);
             found++;
         }
         dg_table_unlock(socket);
@@ -170,28 +171,30 @@ static bool allowed(const struct dg_network_list *list, const struct sockaddr_st
     return false;
 }
 
-bool dg_may_listen(struct dg_error *error)
+bool dg_may_listen(const struct dg_policy *policy, struct dg_error *error)
 {
     char place[PLACE_TEXT];
 
-    if (dg_core.policy->distribution.enabled) {
+    if (policy->distribution.enabled) {
         return true;
     }
     (void)dg_fail(error, "distribution is not enabled on this host (%s)",
-                  place_text(&dg_core.policy->distribution.enabled_place, place));
+                  place_text(&policy->distribution.enabled_place, place));
     return false;
 }
 
-bool dg_may_connect(const struct sockaddr_storage *peer, struct dg_error *error)
+bool dg_may_connect(const struct dg_policy *policy, const struct sockaddr_storage *peer,
+                    struct dg_error *error)
 {
-    return dg_may_listen(error) &&
-           allowed(&dg_core.policy->distribution.allow_to, peer, "distribution.allow_to", error);
+    return dg_may_listen(policy, error) &&
+           allowed(&policy->distribution.allow_to, peer, "distribution.allow_to", error);
 }
 
-bool dg_may_accept(const struct sockaddr_storage *peer, struct dg_error *error)
+bool dg_may_accept(const struct dg_policy *policy, const struct sockaddr_storage *peer,
+                   struct dg_error *error)
 {
-    return dg_may_listen(error) && allowed(&dg_core.policy->distribution.allow_from, peer,
-                                           "distribution.allow_from", error);
+    return dg_may_listen(policy, error) &&
+           allowed(&policy->distribution.allow_from, peer, "distribution.allow_from", error);
 }
 
 /* Whether the program has bound the socket itself, and where. */
@@ -204,9 +207,9 @@ static bool is_bound(int fd, struct dg_host *host)
            dg_address_port(&address) != 0 && dg_address_host(&address, host);
 }
 
-static void fail_source(const struct dg_host *source, const char *remedy, struct dg_error *error)
+static void fail_source(const struct dg_bind_list *rules, const struct dg_host *source,
+                        const char *remedy, struct dg_error *error)
 {
-    const struct dg_bind_list *rules = &dg_core.policy->distribution.connect_from;
     char host[DG_NETWORK_TEXT];
     char place[PLACE_TEXT];
 
@@ -232,7 +235,8 @@ static int bind_source(int fd, const struct dg_host *source)
 
 /* A source that the release has chosen (inet_dist_connect_options) is kept where the policy permits
  * it; where it has chosen a port alone, that port is used at the right address. */
-static int use_source(int fd, const struct dg_host *source, struct dg_error *error)
+static int use_source(const struct dg_bind_list *rules, int fd, const struct dg_host *source,
+                      struct dg_error *error)
 {
     struct dg_host chosen;
     int failure;
@@ -248,15 +252,16 @@ static int use_source(int fd, const struct dg_host *source, struct dg_error *err
     if (dg_host_is_wildcard(&chosen)) {
         return dg_relocate_source(fd, source, error) == 0 ? 0 : EADDRNOTAVAIL;
     }
-    if (dg_place_permits(&dg_core.policy->distribution.connect_from, &chosen)) {
+    if (dg_place_permits(rules, &chosen)) {
         return 0;
     }
-    fail_source(&chosen, "the release chose it (inet_dist_connect_options): change one of the two",
-                error);
+    fail_source(rules, &chosen,
+                "the release chose it (inet_dist_connect_options): change one of the two", error);
     return EADDRNOTAVAIL;
 }
 
-static int set_source(int fd, const struct dg_host *destination, struct dg_error *error)
+static int set_source(const struct dg_bind_list *rules, int fd, const struct dg_host *destination,
+                      struct dg_error *error)
 {
     const struct dg_bind_rule *rule;
     struct dg_host source;
@@ -264,10 +269,9 @@ static int set_source(int fd, const struct dg_host *destination, struct dg_error
     if (dg_host_is_loopback(destination)) {
         return 0;
     }
-    switch (dg_place_listener(&dg_core.policy->distribution.connect_from, destination->family,
-                              &source, &rule, error)) {
+    switch (dg_place_listener(rules, destination->family, &source, &rule, error)) {
     case DG_PLACEMENT_FOUND:
-        return use_source(fd, &source, error);
+        return use_source(rules, fd, &source, error);
     case DG_PLACEMENT_ANY:
         return 0;
     case DG_PLACEMENT_OTHER_FAMILY:
@@ -280,9 +284,10 @@ static int set_source(int fd, const struct dg_host *destination, struct dg_error
     }
 }
 
-bool dg_is_source_right(int fd, const struct sockaddr_storage *peer, struct dg_error *error)
+bool dg_is_source_right(const struct dg_policy *policy, int fd, const struct sockaddr_storage *peer,
+                        struct dg_error *error)
 {
-    const struct dg_bind_list *rules = &dg_core.policy->distribution.connect_from;
+    const struct dg_bind_list *rules = &policy->distribution.connect_from;
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
     struct sockaddr_storage own;
@@ -296,7 +301,7 @@ bool dg_is_source_right(int fd, const struct sockaddr_storage *peer, struct dg_e
         dg_place_permits(rules, &source)) {
         return true;
     }
-    fail_source(&source,
+    fail_source(rules, &source,
                 "that this is distribution was known too late to choose it: name the "
                 "destination's port in distribution.ports",
                 error);
@@ -305,21 +310,22 @@ bool dg_is_source_right(int fd, const struct sockaddr_storage *peer, struct dg_e
 
 int dg_isolate_connect(struct dg_socket *socket, int fd, struct dg_error *error)
 {
+    const struct dg_policy *policy = socket->rules->policy;
     bool epmd = socket->role == DG_ROLE_EPMD_ASKING;
     struct dg_host destination;
 
     if (!dg_address_host(&socket->peer, &destination)) {
         return 0;
     }
-    if (epmd && dg_core.policy->distribution.enabled) {
-        if (!allowed(&dg_core.policy->epmd.allow_to, &socket->peer, "epmd.allow_to", error)) {
+    if (epmd && policy->distribution.enabled) {
+        if (!allowed(&policy->epmd.allow_to, &socket->peer, "epmd.allow_to", error)) {
             return EACCES;
         }
-    } else if ((epmd || socket->expected) && !dg_may_connect(&socket->peer, error)) {
+    } else if ((epmd || socket->expected) && !dg_may_connect(policy, &socket->peer, error)) {
         return EACCES;
     }
-    if (epmd || socket->expected || dg_is_announced_port(dg_address_port(&socket->peer))) {
-        return set_source(fd, &destination, error);
+    if (epmd || socket->expected || dg_is_announced_port(policy, dg_address_port(&socket->peer))) {
+        return set_source(&policy->distribution.connect_from, fd, &destination, error);
     }
     return 0;
 }
@@ -341,19 +347,19 @@ static void warn_once(const char *own)
     }
 }
 
-bool dg_epmd_may_accept(const struct sockaddr_storage *peer, const struct sockaddr_storage *own,
-                        bool foreign, struct dg_error *error)
+bool dg_epmd_may_accept(const struct dg_policy *policy, const struct sockaddr_storage *peer,
+                        const struct sockaddr_storage *own, bool foreign, struct dg_error *error)
 {
     char address[DG_ADDRESS_TEXT];
     struct dg_host host;
 
-    if (!allowed(&dg_core.policy->epmd.allow_from, peer, "epmd.allow_from", error)) {
+    if (!allowed(&policy->epmd.allow_from, peer, "epmd.allow_from", error)) {
         return false;
     }
     if (!foreign || !dg_address_host(own, &host)) {
         return true;
     }
-    if (dg_place_permits(&dg_core.policy->epmd.bind, &host)) {
+    if (dg_place_permits(&policy->epmd.bind, &host)) {
         return true;
     }
     dg_address_print(own, address);
@@ -372,7 +378,7 @@ static void add_address(char *list, size_t size, const struct dg_host *host)
     (void)snprintf(list + used, size - used, "%s%s", used > 0 ? "," : "", text);
 }
 
-int dg_prepare_epmd(struct dg_error *error)
+int dg_prepare_epmd(const struct dg_policy *policy, struct dg_error *error)
 {
     static const enum dg_family families[] = {DG_FAMILY_IPV4, DG_FAMILY_IPV6};
     const char *given = getenv("ERL_EPMD_ADDRESS");
@@ -385,7 +391,7 @@ int dg_prepare_epmd(struct dg_error *error)
         const struct dg_bind_rule *rule;
         struct dg_host host;
 
-        switch (dg_place_listener(&dg_core.policy->epmd.bind, families[i], &host, &rule, error)) {
+        switch (dg_place_listener(&policy->epmd.bind, families[i], &host, &rule, error)) {
         case DG_PLACEMENT_FOUND:
             add_address(list, sizeof list, &host);
             break;
@@ -401,10 +407,8 @@ int dg_prepare_epmd(struct dg_error *error)
     return setenv("ERL_EPMD_ADDRESS", list, 1) == 0 ? 0 : dg_fail(error, "out of memory");
 }
 
-int dg_check_placement(struct dg_error *error)
+int dg_check_placement(const struct dg_policy *policy, struct dg_error *error)
 {
-    const struct dg_policy *policy = dg_core.policy;
-
     if (dg_place_check(&policy->epmd.bind, "epmd.bind", error) != 0) {
         return -1;
     }

@@ -8,6 +8,7 @@
 #include "shim/core/socket/attempt.h"
 #include "shim/core/socket/audit.h"
 #include "shim/core/socket/hooks.h"
+#include "shim/core/socket/joining.h"
 #include "shim/core/socket/table.h"
 
 bool dg_hook_readable(int fd, int *bytes, int *result)
@@ -18,7 +19,7 @@ bool dg_hook_readable(int fd, int *bytes, int *result)
 
     if (guarded) {
         enum dg_channel_state before = dg_channel_get_state(socket->channel);
-        ssize_t size = dg_channel_readable(socket->channel, fd);
+        ssize_t size = dg_joining_readable(socket, fd);
 
         dg_audit_channel(socket, before);
         *bytes = size > 0 ? (int)size : 0;

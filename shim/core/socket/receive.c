@@ -12,6 +12,7 @@
 #include "shim/core/socket/attempt.h"
 #include "shim/core/socket/audit.h"
 #include "shim/core/socket/hooks.h"
+#include "shim/core/socket/joining.h"
 #include "shim/core/socket/roles.h"
 #include "shim/core/socket/table.h"
 
@@ -57,7 +58,7 @@ static enum dg_attempt receive_guarded(struct dg_socket *socket, int fd, struct 
         return receive_request(socket, message, (flags & MSG_PEEK) != 0, result);
     }
     attempt =
-        dg_attempt_of_channel(dg_channel_receive(socket->channel, fd, message->msg_iov,
+        dg_attempt_of_channel(dg_joining_receive(socket, fd, message->msg_iov,
                                                  (int)message->msg_iovlen, (flags & MSG_PEEK) != 0),
                               result);
     dg_audit_channel(socket, before);
@@ -68,6 +69,52 @@ static enum dg_attempt receive_guarded(struct dg_socket *socket, int fd, struct 
     message->msg_controllen = 0;
     message->msg_flags = 0;
     return attempt;
+}
+
+/* What was taken from the kernel before it was known that the program may have it. */
+static size_t give_kept(struct dg_socket *socket, const struct msghdr *message, bool peek)
+{
+    size_t given = 0;
+
+    for (size_t i = 0; i < message->msg_iovlen && given < socket->first_kept; i++) {
+        size_t left = socket->first_kept - given;
+        size_t part = message->msg_iov[i].iov_len < left ? message->msg_iov[i].iov_len : left;
+
+        memcpy(message->msg_iov[i].iov_base, socket->first + given, part);
+        given += part;
+    }
+    if (!peek) {
+        socket->first_kept = (uint8_t)(socket->first_kept - given);
+        memmove(socket->first, socket->first + given, socket->first_kept);
+    }
+    return given;
+}
+
+/* A connection that passes as it is: first what we have kept of it, then the real call. Unlocks the
+ * socket. */
+static enum dg_attempt receive_plain(struct dg_socket *socket, int fd, struct msghdr *message,
+                                     int flags, ssize_t *result)
+{
+    bool aside = (flags & (MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC)) != 0;
+    bool peek = (flags & MSG_PEEK) != 0;
+    bool would_block = false;
+
+    if (socket->request != NULL) {
+        (void)receive_request(socket, message, peek, result);
+    } else if (socket->first_kept > 0 && !aside) {
+        *result = (ssize_t)give_kept(socket, message, peek);
+    } else if (socket->role == DG_ROLE_PLAIN) {
+        dg_table_unlock(socket);
+        return DG_ATTEMPT_PASS;
+    } else {
+        *result = dg_core.real.recvmsg(fd, message, flags | MSG_DONTWAIT);
+        would_block = *result < 0 && errno == EAGAIN && (flags & MSG_ERRQUEUE) == 0;
+    }
+    if (*result > 0 && !peek && !aside && socket->role == DG_ROLE_PLAIN_NAMING) {
+        dg_name_plaintext(socket, message->msg_iov, (int)message->msg_iovlen, (size_t)*result);
+    }
+    dg_table_unlock(socket);
+    return would_block ? DG_ATTEMPT_WAIT : DG_ATTEMPT_DONE;
 }
 
 static void wipe(const struct msghdr *message, size_t size)
@@ -126,6 +173,8 @@ static enum dg_attempt receive_incoming(struct dg_socket *socket, int fd, struct
         return DG_ATTEMPT_WAIT;
     case DG_DECIDE_WATCH:
         return receive_watched(socket, fd, message, flags, result);
+    case DG_DECIDE_PLAIN:
+        return receive_plain(socket, fd, message, flags, result);
     case DG_DECIDE_REFUSED:
     default:
         dg_table_unlock(socket);
@@ -142,18 +191,20 @@ static enum dg_attempt receive_once(int fd, struct msghdr *message, int flags, s
     if (socket == NULL) {
         return DG_ATTEMPT_PASS;
     }
+    if (socket->role == DG_ROLE_DISTRIBUTION_INCOMING) {
+        attempt = dg_attempt_distribution(socket, fd, result, &decided);
+        if (decided) {
+            return attempt;
+        }
+    }
     switch ((enum dg_role)socket->role) {
     case DG_ROLE_INCOMING:
         return receive_incoming(socket, fd, message, flags, result);
     case DG_ROLE_EPMD_ASKED:
         return receive_watched(socket, fd, message, flags, result);
-    case DG_ROLE_DISTRIBUTION_INCOMING:
-        attempt = dg_attempt_distribution(socket, fd, result, &decided);
-        if (decided) {
-            return attempt;
-        }
-        attempt = receive_guarded(socket, fd, message, flags, result);
-        break;
+    case DG_ROLE_PLAIN_NAMING:
+    case DG_ROLE_PLAIN:
+        return receive_plain(socket, fd, message, flags, result);
     case DG_ROLE_GUARDED:
         attempt = receive_guarded(socket, fd, message, flags, result);
         break;
@@ -166,7 +217,6 @@ static enum dg_attempt receive_once(int fd, struct msghdr *message, int flags, s
     case DG_ROLE_LISTENER:
     case DG_ROLE_EPMD_ASKING:
     case DG_ROLE_OUTGOING:
-    case DG_ROLE_PLAIN:
     default:
         attempt = DG_ATTEMPT_PASS;
         break;

@@ -4,15 +4,20 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "shim/core/core.h"
 #include "shim/core/report/log.h"
+#include "shim/core/rules.h"
 #include "shim/core/socket/address.h"
 #include "shim/core/socket/audit.h"
+#include "shim/core/socket/in_flight.h"
 #include "shim/core/socket/isolation.h"
+#include "shim/core/socket/joining.h"
 #include "shim/core/socket/learned.h"
+#include "shim/core/socket/naming.h"
 #include "shim/core/socket/owner.h"
 #include "shim/core/wire/epmd.h"
 #include "shim/core/wire/name_message.h"
@@ -21,6 +26,7 @@
 void dg_refuse(struct dg_socket *socket, int fd, const char *reason, const char *node)
 {
     dg_audit_refused(socket, reason, node);
+    dg_in_flight_leave(fd);
     socket->role = DG_ROLE_REFUSED;
     (void)dg_core.real.shutdown(fd, SHUT_RDWR);
 }
@@ -51,6 +57,23 @@ static const char *claimed(const struct dg_name_message *message, char text[DG_F
     return text;
 }
 
+static const struct dg_policy *policy_of(const struct dg_socket *socket)
+{
+    return socket->rules->policy;
+}
+
+/* Whether connections that we make speak TLS. */
+static bool speaks_tls(const struct dg_socket *socket)
+{
+    return policy_of(socket)->mode >= DG_MODE_PREFER;
+}
+
+/* Whether strangers who speak plaintext are taken. */
+static bool takes_plaintext(const struct dg_socket *socket)
+{
+    return policy_of(socket)->mode < DG_MODE_REQUIRE;
+}
+
 static enum dg_decision guard(struct dg_socket *socket, int fd, enum dg_channel_side side)
 {
     int on = 1;
@@ -58,9 +81,10 @@ static enum dg_decision guard(struct dg_socket *socket, int fd, enum dg_channel_
     /* The handshake's small messages must not wait for the peer's delayed acknowledgements; OTP 25
      * copies the listener's setting, "off", to what it accepts. */
     (void)dg_core.real.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    socket->channel = dg_channel_new(dg_core.credentials, side, &dg_core.transport,
-                                     dg_core.policy->tls.handshake_timeout);
-    if (socket->channel == NULL) {
+    socket->channel = dg_channel_new(socket->rules->credentials, side, &dg_core.transport,
+                                     policy_of(socket)->tls.handshake_timeout);
+    socket->joining = socket->epmd ? NULL : dg_joining_new(side == DG_CHANNEL_SERVER);
+    if (socket->channel == NULL || (socket->joining == NULL && !socket->epmd)) {
         dg_refuse(socket, fd, "no memory for TLS", NULL);
         return DG_DECIDE_REFUSED;
     }
@@ -71,6 +95,29 @@ static enum dg_decision guard(struct dg_socket *socket, int fd, enum dg_channel_
 bool dg_guard_incoming(struct dg_socket *socket, int fd)
 {
     return guard(socket, fd, DG_CHANNEL_SERVER) == DG_DECIDE_GUARDED;
+}
+
+/* From here on it passes as it is; the log has it as soon as it is known whose it is. */
+static enum dg_decision let_pass(struct dg_socket *socket, int fd, const char *rule)
+{
+    dg_in_flight_leave(fd);
+    socket->plain_by = rule;
+    socket->naming = dg_naming_new(socket->incoming);
+    socket->role = socket->naming != NULL ? DG_ROLE_PLAIN_NAMING : DG_ROLE_PLAIN;
+    if (socket->naming == NULL) {
+        dg_audit_plaintext(socket);
+    }
+    return DG_DECIDE_PLAIN;
+}
+
+void dg_name_plaintext(struct dg_socket *socket, const struct iovec *vector, int count, size_t size)
+{
+    if (dg_naming_take(socket, vector, count, size)) {
+        socket->role = DG_ROLE_PLAIN;
+        dg_naming_free(socket->naming);
+        socket->naming = NULL;
+        dg_audit_plaintext(socket);
+    }
 }
 
 static bool own_address(int fd, struct sockaddr_storage *own)
@@ -97,7 +144,7 @@ static enum dg_decision decide_registration(struct dg_socket *socket, int fd, ui
 {
     struct dg_error error = {""};
 
-    if (dg_isolate_listener(port, &error) != 0) {
+    if (dg_isolate_listener(policy_of(socket), port, &error) != 0) {
         dg_log_tell(error.text);
         dg_refuse(socket, fd, error.text, NULL);
         return DG_DECIDE_REFUSED;
@@ -113,13 +160,25 @@ static enum dg_decision ask_remote_epmd(struct dg_socket *socket, int fd)
     return guard(socket, fd, DG_CHANNEL_CLIENT);
 }
 
+/* Another host's EPMD is asked in plaintext: said once for the connection. */
+static void note_plaintext_epmd(struct dg_socket *socket)
+{
+    if (socket->plain_by == NULL) {
+        socket->plain_by = dg_mode_name(policy_of(socket)->mode);
+        dg_audit_plaintext(socket);
+    }
+}
+
 static enum dg_decision decide_epmd_request(struct dg_socket *socket, int fd)
 {
     struct sockaddr_storage own;
     uint16_t port;
 
     if (!peer_is_local(socket, fd, &own)) {
-        return ask_remote_epmd(socket, fd);
+        if (speaks_tls(socket)) {
+            return ask_remote_epmd(socket, fd);
+        }
+        note_plaintext_epmd(socket);
     }
 
     switch (dg_epmd_request(socket->first, socket->first_size)) {
@@ -144,6 +203,12 @@ static enum dg_decision decide_epmd_request(struct dg_socket *socket, int fd)
     }
 }
 
+static enum dg_decision begin_distribution(struct dg_socket *socket, int fd)
+{
+    return speaks_tls(socket) ? guard(socket, fd, DG_CHANNEL_CLIENT)
+                              : let_pass(socket, fd, dg_mode_name(policy_of(socket)->mode));
+}
+
 /* A distribution handshake is about to leave, whole or (`split`) its beginning has left already. */
 static enum dg_decision decide_name_message(struct dg_socket *socket, int fd, bool split,
                                             const struct dg_name_message *message)
@@ -154,9 +219,9 @@ static enum dg_decision decide_name_message(struct dg_socket *socket, int fd, bo
     if (split) {
         (void)dg_fail(&error, "distribution handshake written in pieces: its beginning has left in "
                               "plaintext");
-    } else if (dg_may_connect(&socket->peer, &error) &&
-               dg_is_source_right(fd, &socket->peer, &error)) {
-        return guard(socket, fd, DG_CHANNEL_CLIENT);
+    } else if (dg_may_connect(policy_of(socket), &socket->peer, &error) &&
+               dg_is_source_right(policy_of(socket), fd, &socket->peer, &error)) {
+        return begin_distribution(socket, fd);
     }
     dg_refuse(socket, fd, error.text, claimed(message, name));
     return DG_DECIDE_REFUSED;
@@ -173,7 +238,7 @@ static enum dg_decision decide_outgoing(struct dg_socket *socket, int fd, size_t
     case DG_PARSE_DONE:
         return decide_name_message(socket, fd, seen_before > 0, &message);
     case DG_PARSE_MORE:
-        return socket->expected ? guard(socket, fd, DG_CHANNEL_CLIENT) : DG_DECIDE_WATCH;
+        return socket->expected ? begin_distribution(socket, fd) : DG_DECIDE_WATCH;
     case DG_PARSE_OTHER:
     default:
         if (socket->expected) {
@@ -241,6 +306,9 @@ static enum dg_decision judge_incoming(struct dg_socket *socket, int fd, const u
     case DG_PARSE_MORE:
         return DG_DECIDE_WATCH;
     case DG_PARSE_DONE:
+        if (takes_plaintext(socket)) {
+            return let_pass(socket, fd, dg_mode_name(policy_of(socket)->mode));
+        }
         dg_refuse(
             socket, fd,
             "peer speaks plaintext distribution, our mode is require (a listener that EPMD does "
@@ -272,32 +340,39 @@ enum dg_decision dg_decide_incoming(struct dg_socket *socket, int fd)
 enum dg_decision dg_decide_received(struct dg_socket *socket, int fd, const struct iovec *vector,
                                     int count, size_t size)
 {
+    struct iovec before = {.iov_base = socket->first, .iov_len = socket->first_size};
+    enum dg_decision decision;
+
     remember(socket, vector, count, size);
-    return socket->role == DG_ROLE_EPMD_ASKED
-               ? decide_epmd_answer(socket)
-               : judge_incoming(socket, fd, socket->first, socket->first_size);
+    if (socket->role == DG_ROLE_EPMD_ASKED) {
+        return decide_epmd_answer(socket);
+    }
+    decision = judge_incoming(socket, fd, socket->first, socket->first_size);
+    if (socket->role == DG_ROLE_PLAIN_NAMING) {
+        dg_name_plaintext(socket, &before, 1, before.iov_len);
+    }
+    if (socket->role == DG_ROLE_PLAIN_NAMING) {
+        dg_name_plaintext(socket, vector, count, size);
+    }
+    return decision;
 }
 
 /* --- connections to our distribution listener --- */
 
-/* Whether the policy lets this peer in without TLS; `reason` says why not. */
-static bool plaintext_allowed(const struct dg_socket *socket, int fd, char *reason, size_t size)
+/* `local`: whether a peer of this host may come without TLS; `reason` says why not. */
+static bool local_allowed(const struct dg_socket *socket, const struct sockaddr_storage *own,
+                          char *reason, size_t size)
 {
-    struct sockaddr_storage own;
     uid_t user;
 
-    if (!peer_is_local(socket, fd, &own)) {
-        (void)snprintf(reason, size, "peer speaks plaintext, our mode is require");
-        return false;
-    }
-    if (dg_core.policy->local == DG_LOCAL_ALLOW) {
+    if (policy_of(socket)->local == DG_LOCAL_ALLOW) {
         return true;
     }
-    if (dg_core.policy->local == DG_LOCAL_DENY) {
+    if (policy_of(socket)->local == DG_LOCAL_DENY) {
         (void)snprintf(reason, size, "peer of this host speaks plaintext, and local is deny");
         return false;
     }
-    if (dg_socket_owner(&dg_core.real, &socket->peer, &own, &user) != 0) {
+    if (dg_socket_owner(&dg_core.real, &socket->peer, own, &user) != 0) {
         (void)snprintf(
             reason, size,
             "peer of this host speaks plaintext, and the kernel does not say whose it is (%s)",
@@ -313,38 +388,85 @@ static bool plaintext_allowed(const struct dg_socket *socket, int fd, char *reas
     return true;
 }
 
+/* The rule that lets this peer in without TLS, or NULL with the reason. */
+static const char *plaintext_rule(const struct dg_socket *socket, int fd, char *reason, size_t size)
+{
+    const struct dg_policy *policy = policy_of(socket);
+    struct sockaddr_storage own;
+
+    if (peer_is_local(socket, fd, &own)) {
+        return local_allowed(socket, &own, reason, size) ? dg_local_name(policy->local) : NULL;
+    }
+    if (takes_plaintext(socket)) {
+        return dg_mode_name(policy->mode);
+    }
+    (void)snprintf(reason, size, "%s", DG_PLAINTEXT_REFUSED);
+    return NULL;
+}
+
 static void refuse_plaintext(struct dg_socket *socket, int fd, const char *reason)
 {
     char name[DG_FIRST_BYTES + 1];
     struct dg_name_message message;
-    ssize_t size = dg_core.real.recv(fd, socket->first, DG_FIRST_BYTES, MSG_PEEK | MSG_DONTWAIT);
 
-    if (size > 0 && dg_parse_name_message(socket->first, (size_t)size, &message) == DG_PARSE_DONE) {
+    if (dg_parse_name_message(socket->first, socket->first_size, &message) == DG_PARSE_DONE) {
         dg_refuse(socket, fd, reason, claimed(&message, name));
     } else {
         dg_refuse(socket, fd, reason, NULL);
     }
 }
 
+/*
+ * Plaintext on a distribution listener must be a distribution handshake. Its head may come in
+ * pieces: what has come of it is taken from the kernel, so that a poller can sleep until there is
+ * more, and kept for the program. The piece that completes it stays in the kernel: so the poller
+ * finds the descriptor readable as long as there is something kept.
+ */
+static enum dg_decision decide_plaintext(struct dg_socket *socket, int fd, size_t fresh)
+{
+    struct dg_name_message message;
+    char reason[160];
+    const char *rule;
+
+    switch (dg_parse_name_message(socket->first, socket->first_size, &message)) {
+    case DG_PARSE_MORE:
+        (void)dg_core.real.recv(fd, socket->first + socket->first_kept, fresh, MSG_DONTWAIT);
+        socket->first_kept = socket->first_size;
+        return DG_DECIDE_WAIT;
+    case DG_PARSE_DONE:
+        rule = plaintext_rule(socket, fd, reason, sizeof reason);
+        if (rule != NULL) {
+            return let_pass(socket, fd, rule);
+        }
+        refuse_plaintext(socket, fd, reason);
+        return DG_DECIDE_REFUSED;
+    case DG_PARSE_OTHER:
+    default:
+        dg_refuse(socket, fd, "peer speaks neither TLS nor a distribution handshake", NULL);
+        return DG_DECIDE_REFUSED;
+    }
+}
+
 enum dg_decision dg_decide_distribution(struct dg_socket *socket, int fd)
 {
-    char reason[160];
-    uint8_t byte;
-    ssize_t size = dg_core.real.recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    size_t kept = socket->first_kept;
+    ssize_t size;
 
+    if (dg_core.program.native_tls) {
+        dg_in_flight_leave(fd);
+        return DG_DECIDE_PASS; /* the VM speaks TLS by itself, and judges by itself */
+    }
+    size =
+        dg_core.real.recv(fd, socket->first + kept, DG_FIRST_BYTES - kept, MSG_PEEK | MSG_DONTWAIT);
     if (size < 0) {
         return errno == EAGAIN ? DG_DECIDE_WAIT : DG_DECIDE_WATCH;
     }
     if (size == 0) {
         return DG_DECIDE_WATCH; /* the real call sees the end as well */
     }
-    if (byte == DG_TLS_FIRST_BYTE) {
+    if (socket->first[0] == DG_TLS_FIRST_BYTE) {
         return guard(socket, fd, DG_CHANNEL_SERVER);
     }
-    if (plaintext_allowed(socket, fd, reason, sizeof reason)) {
-        dg_audit_plaintext(socket, dg_local_name(dg_core.policy->local));
-        return DG_DECIDE_PASS;
-    }
-    refuse_plaintext(socket, fd, reason);
-    return DG_DECIDE_REFUSED;
+    socket->first_size = (uint8_t)(kept + (size_t)size);
+    return decide_plaintext(socket, fd, (size_t)size);
 }

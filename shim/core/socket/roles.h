@@ -13,6 +13,7 @@ enum dg_decision {
     DG_DECIDE_PASS,    /* none of our business any more: to be forgotten, the real call made */
     DG_DECIDE_WATCH,   /* the real call is made; the next bytes are looked at again */
     DG_DECIDE_GUARDED, /* it has a channel now */
+    DG_DECIDE_PLAIN,   /* the policy lets it pass as it is; its role says so */
     DG_DECIDE_REFUSED, /* it was refused, logged and shut down */
     DG_DECIDE_WAIT,    /* there is no byte yet by which to decide */
 };
@@ -41,6 +42,16 @@ void dg_learn_from_answer(struct dg_socket *socket, const struct iovec *vector, 
 
 /* Before anything is received from or sent to a connection accepted on a distribution listener. */
 enum dg_decision dg_decide_distribution(struct dg_socket *socket, int fd);
+
+/* After `size` bytes were received into `vector` on a plaintext connection whose peer has no name
+ * yet (DG_ROLE_PLAIN_NAMING). */
+void dg_name_plaintext(struct dg_socket *socket, const struct iovec *vector, int count,
+                       size_t size);
+
+/* The words for plaintext where there must be none. */
+#define DG_PLAINTEXT_REFUSED                                                                       \
+    "peer speaks plaintext, our mode is require: put this node into prefer until its peers speak " \
+    "TLS"
 
 /* Ends a connection: logged, shut down both ways so that a sleeping program wakes and learns of it.
  */

@@ -12,6 +12,7 @@
 #include "shim/core/socket/attempt.h"
 #include "shim/core/socket/audit.h"
 #include "shim/core/socket/hooks.h"
+#include "shim/core/socket/joining.h"
 #include "shim/core/socket/roles.h"
 #include "shim/core/socket/table.h"
 
@@ -24,7 +25,7 @@ static enum dg_attempt send_guarded(struct dg_socket *socket, int fd, const stru
     if (dg_leads_nowhere(vector, (size_t)count)) {
         return dg_attempt_failed(result, EFAULT);
     }
-    attempt = dg_attempt_of_channel(dg_channel_send(socket->channel, fd, vector, count), result);
+    attempt = dg_attempt_of_channel(dg_joining_send(socket, fd, vector, count), result);
     dg_audit_channel(socket, before);
     return attempt;
 }
@@ -48,6 +49,7 @@ static enum dg_attempt decide_sending(struct dg_socket *socket, int fd, const st
         return DG_ATTEMPT_PASS;
     case DG_DECIDE_WATCH:
     case DG_DECIDE_WAIT:
+    case DG_DECIDE_PLAIN:
         dg_table_unlock(socket);
         return DG_ATTEMPT_PASS;
     case DG_DECIDE_REFUSED:
@@ -66,19 +68,19 @@ static enum dg_attempt send_once(int fd, const struct iovec *vector, int count, 
     if (socket == NULL) {
         return DG_ATTEMPT_PASS;
     }
+    /* Who is connected to speaks second; nothing to be sent before it is known what the peer
+     * speaks.
+     */
+    if (socket->role == DG_ROLE_DISTRIBUTION_INCOMING) {
+        attempt = dg_attempt_distribution(socket, fd, result, &decided);
+        if (decided) {
+            return attempt;
+        }
+    }
     switch ((enum dg_role)socket->role) {
     case DG_ROLE_EPMD_ASKING:
     case DG_ROLE_OUTGOING:
         attempt = decide_sending(socket, fd, vector, count, result, &decided);
-        if (decided) {
-            return attempt;
-        }
-        attempt = send_guarded(socket, fd, vector, count, result);
-        break;
-    case DG_ROLE_DISTRIBUTION_INCOMING:
-        /* Who is connected to speaks second; nothing to be sent before it is known what the peer
-         * speaks. */
-        attempt = dg_attempt_distribution(socket, fd, result, &decided);
         if (decided) {
             return attempt;
         }
@@ -98,6 +100,7 @@ static enum dg_attempt send_once(int fd, const struct iovec *vector, int count, 
     case DG_ROLE_NEW:
     case DG_ROLE_LISTENER:
     case DG_ROLE_EPMD_ASKED:
+    case DG_ROLE_PLAIN_NAMING:
     case DG_ROLE_PLAIN:
     default:
         attempt = DG_ATTEMPT_PASS;

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "shim/core/rules.h"
+#include "shim/core/socket/joining.h"
+#include "shim/core/socket/naming.h"
+
 enum { SOCKETS_PER_SLAB = 64 };
 
 void *_Atomic dg_table[DG_TABLE_SIZE];
@@ -107,9 +111,33 @@ static void reset(struct dg_socket *socket, enum dg_role role)
     socket->port = 0;
     socket->backlog = 0;
     socket->first_size = 0;
+    socket->first_kept = 0;
     socket->peer = (struct sockaddr_storage){0};
     socket->channel = NULL;
     socket->request = NULL;
+    socket->rules = dg_rules_hold();
+    socket->plain_by = NULL;
+    socket->node = NULL;
+    socket->admitted = false;
+    socket->joining = NULL;
+    socket->naming = NULL;
+}
+
+/* What the socket has of its own. */
+static void clear(struct dg_socket *socket)
+{
+    dg_channel_free(socket->channel);
+    socket->channel = NULL;
+    free(socket->request);
+    socket->request = NULL;
+    free(socket->node);
+    socket->node = NULL;
+    dg_joining_free(socket->joining);
+    socket->joining = NULL;
+    dg_naming_free(socket->naming);
+    socket->naming = NULL;
+    dg_rules_release(socket->rules);
+    socket->rules = NULL;
 }
 
 static void raise_end(int fd)
@@ -193,10 +221,7 @@ void dg_table_forget(int fd, struct dg_socket *socket)
     atomic_store(&dg_table[fd], NULL);
     last = --socket->descriptors == 0;
     if (last) {
-        dg_channel_free(socket->channel);
-        socket->channel = NULL;
-        free(socket->request);
-        socket->request = NULL;
+        clear(socket);
     }
     pthread_mutex_unlock(&socket->lock);
     if (last) {

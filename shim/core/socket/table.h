@@ -27,9 +27,10 @@ enum dg_role {
     DG_ROLE_INCOMING,      /* accepted where no distribution listens: the first bytes read decide */
     DG_ROLE_DISTRIBUTION_INCOMING, /* accepted on a distribution listener: the first byte decides */
     DG_ROLE_GUARDED,               /* carries TLS */
-    DG_ROLE_PLAIN,                 /* epmd: of this host, passes as it is */
-    DG_ROLE_REFUSED,               /* ended by the policy; waits for the program to close it */
-    DG_ROLE_FOREIGN,               /* was guarded when this process was forked from its owner */
+    DG_ROLE_PLAIN_NAMING, /* plaintext by the policy; it is not known yet which node the peer is */
+    DG_ROLE_PLAIN,        /* plaintext by the policy, passes as it is */
+    DG_ROLE_REFUSED,      /* ended by the policy; waits for the program to close it */
+    DG_ROLE_FOREIGN,      /* was guarded when this process was forked from its owner */
 };
 
 /* As much of a stream's beginning as tells what it is, and names the peer in the log. */
@@ -45,6 +46,9 @@ struct dg_request {
 /* The words for EMFILE of this table. */
 #define DG_TABLE_FULL "descriptor number beyond what can be guarded; lower the limit of open files"
 
+struct dg_joining;
+struct dg_naming;
+
 struct dg_socket {
     pthread_mutex_t lock; /* owns all below */
     struct dg_socket *next_free;
@@ -57,10 +61,17 @@ struct dg_socket {
     uint16_t port;      /* LISTENER: where, host byte order */
     int backlog;        /* LISTENER */
     uint8_t first_size; /* of first[] */
+    uint8_t first_kept; /* how many of them the program has yet to receive from here */
     uint8_t first[DG_FIRST_BYTES];
     struct sockaddr_storage peer;
-    struct dg_channel *channel; /* GUARDED, EPMD_INCOMING */
-    struct dg_request *request; /* EPMD_INCOMING, and GUARDED until epmd has taken it all */
+    struct dg_channel *channel;   /* GUARDED, EPMD_INCOMING */
+    struct dg_request *request;   /* EPMD_INCOMING, and then until epmd has taken it all */
+    const struct dg_rules *rules; /* under which it came to be */
+    const char *plain_by;         /* the rule that lets it pass in plaintext, or NULL; static */
+    char *node;                   /* what the peer claims to be; NULL: nothing yet */
+    bool admitted;                /* GUARDED: by certificate, and for distribution by its name */
+    struct dg_joining *joining;   /* GUARDED: while the distribution handshake runs inside TLS */
+    struct dg_naming *naming;     /* PLAIN_NAMING */
 };
 
 /* The table itself, for the interposers' quick look; index below DG_TABLE_SIZE. */
@@ -74,8 +85,8 @@ int dg_table_start(void);
  * closes and copies is not ours. */
 bool dg_table_is_ours(void);
 
-/* Puts a fresh socket in the table, in place of whatever the number stood for before. Returns it
- * locked, or NULL with errno where memory or the table is out. */
+/* Puts a fresh socket in the table, in place of whatever the number stood for before, under the
+ * rules that count now. Returns it locked, or NULL with errno where memory or the table is out. */
 struct dg_socket *dg_table_watch(int fd, enum dg_role role);
 
 /* The locked socket of a descriptor, or NULL. */
