@@ -69,6 +69,7 @@ default_profile = "probes";
 profiles: {
   probes: {
     mode = "require";
+    node_names = "off";
     programs = [ $programs ];
     $ports
     tls: {

@@ -16,6 +16,13 @@ enum { SECONDS = 60 };
 /* Length, 'N', the flags of an OTP 25 node, creation, length of the name, name. */
 const uint8_t name_message[NAME_MESSAGE + 1] =
     "\0\x3eN\0\0\0\x0d\x07\xdf\x7f\xbd\0\0\0\1\0\x2f" MARKER "@host.example.org!!!";
+/* The answer of a node that lets the other in: the challenge, and the ack that ends the handshake.
+ */
+enum { WELCOME = 2 + 22 + 2 + 17 };
+static const uint8_t welcome[WELCOME + 1] =
+    "\0\x16N\0\0\0\x0d\x07\xdf\x7f\xbd\1\2\3\4\0\0\0\1\0\3a@b"
+    "\0\x11"
+    "a0123456789abcdef";
 const char *variant = "";
 
 static const struct {
@@ -61,7 +68,7 @@ void want_bytes(const char *what, const void *saw, const void *wanted, size_t si
     }
 }
 
-int join_by(int port, const struct writer *writer)
+int begin_by(int port, const struct writer *writer)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)port),
@@ -70,6 +77,21 @@ int join_by(int port, const struct writer *writer)
 
     want("connect", connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     want(writer->name, writer->call(fd, name_message, NAME_MESSAGE), NAME_MESSAGE);
+    return fd;
+}
+
+int begin(int port)
+{
+    return begin_by(port, &writers[0]);
+}
+
+int join_by(int port, const struct writer *writer)
+{
+    uint8_t bytes[WELCOME];
+    int fd = begin_by(port, writer);
+
+    receive_all(fd, bytes, WELCOME);
+    want_bytes("welcome", bytes, welcome, WELCOME);
     return fd;
 }
 
@@ -86,6 +108,7 @@ int let_in(int listener)
     want("accept", fd >= 0, 1);
     receive_all(fd, bytes, NAME_MESSAGE);
     want_bytes("name message", bytes, name_message, NAME_MESSAGE);
+    send_all(fd, welcome, WELCOME);
     return fd;
 }
 

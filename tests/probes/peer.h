@@ -24,9 +24,12 @@ void want(const char *what, ssize_t saw, ssize_t wanted);
 void want_errno(const char *what, struct outcome outcome, int wanted);
 void want_bytes(const char *what, const void *saw, const void *wanted, size_t size);
 
-/* A connection with the name message written, or read: from then on both ends are guarded. */
+/* A connection with the name message written; and then the distribution handshake's end read. */
+int begin(int port);
+int begin_by(int port, const struct writer *writer);
 int join(int port);
 int join_by(int port, const struct writer *writer);
+/* The other side of it. */
 int let_in(int listener);
 
 /* Whole messages over a blocking descriptor. */

@@ -113,8 +113,9 @@ void stalled_server(int listener)
 /* Writes enough for the relay to stop in the midst of it. */
 void stalled_client(int port)
 {
-    static uint8_t bytes[16000];
-    int fd = join(port);
+    static uint8_t bytes[16000] = {15998 >> 8,
+                                   15998 & 255}; /* a message, as far as anybody knows */
+    int fd = begin(port);
 
     (void)fcntl(fd, F_SETFL, O_NONBLOCK);
     (void)!write(fd, bytes, sizeof bytes);
@@ -129,13 +130,19 @@ static double processor_seconds(void)
     return (double)clock() / CLOCKS_PER_SEC;
 }
 
+enum { EARLY_MESSAGES = 6, EARLY_MESSAGE = 50000 };
+
 /* A blocking program sends more than can be kept while the peer does not answer: it sleeps. */
 void early_client(int port)
 {
-    static uint8_t bytes[300000];
+    static uint8_t bytes[EARLY_MESSAGES * EARLY_MESSAGE];
     double before;
-    int fd = join(port);
+    int fd = begin(port);
 
+    for (int i = 0; i < EARLY_MESSAGES; i++) {
+        bytes[i * EARLY_MESSAGE] = (EARLY_MESSAGE - 2) >> 8;
+        bytes[i * EARLY_MESSAGE + 1] = (EARLY_MESSAGE - 2) & 255;
+    }
     before = processor_seconds();
     send_all(fd, bytes, sizeof bytes);
     printf("processor seconds: %.3f\n", processor_seconds() - before);
@@ -145,7 +152,7 @@ void early_client(int port)
 
 void early_server(int listener)
 {
-    static uint8_t bytes[300000];
+    static uint8_t bytes[EARLY_MESSAGES * EARLY_MESSAGE];
     uint8_t name[NAME_MESSAGE];
     int fd = accept(listener, NULL, NULL);
 

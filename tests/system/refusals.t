@@ -19,7 +19,7 @@ use constant {
 };
 
 my $lab = Distguard::Lab->new;
-my ($alpha, $beta, $gamma) = map { $lab->host($_) } qw(alpha beta gamma);
+my ($alpha, $beta, $gamma, $stranger) = map { $lab->host($_) } qw(alpha beta gamma delta);
 plan skip_all => 'nothing is refused without the library' if !$alpha->shim_env;
 
 $alpha->shim(conf => { tls => { handshake_timeout => HANDSHAKE_TIMEOUT } });
@@ -30,6 +30,9 @@ $gamma->shim(pki => $lab->pki('other'));
 my $a = $alpha->node('a', long => 1, shim => 1, args => [qw(-connect_all false -kernel net_setuptime 3)]);
 my $good = $beta->node('good', long => 1, shim => 1, args => [qw(-connect_all false)]);
 my ($port) = $a->call('erl_epmd:port_please("a", {127,0,0,1})') =~ /^\{port,(\d+),/ or die 'no port';
+# A peer's refusals for one reason are logged once a minute: each stranger has an address of its own.
+my @sources = $stranger->more_addresses(19);
+my $source;
 my $beta_certificate = $lab->pki->certificate_of($beta);
 
 my $messages;    # how many lines the log has had so far
@@ -60,6 +63,7 @@ sub refusal {
     my ($what, $code) = @_;
     subtest $what => sub {
         $messages = () = refusals();
+        $source = shift @sources // die 'no address left';
         $code->();
         good_peer_joins();
     };
@@ -69,7 +73,8 @@ sub s_client {
     my ($host, %option) = @_;
     my $to = $option{connect} // $alpha->ip . ":$port";
     return $host->start_process(
-        ['openssl', 's_client', '-connect', $to, qw(-quiet -ign_eof), '-CAfile', $lab->pki->ca, @{ $option{args} // [] }],
+        ['openssl', 's_client', '-connect', $to, qw(-quiet -ign_eof), '-CAfile', $lab->pki->ca,
+            $host == $stranger && !$option{connect} ? ('-bind', $source) : (), @{ $option{args} // [] }],
         input => $option{input});
 }
 
@@ -78,8 +83,8 @@ sub with_certificate { ['-cert', "$_[0].pem", '-key', "$_[0].key"] }
 # A bare TCP client that sends bytes and reads until it is hung up on. Prints what it read.
 sub raw_client {
     my ($bytes) = @_;
-    return $beta->start_process(['perl', '-MIO::Socket::INET', '-e', <<'    END', $alpha->ip, $port], input => $bytes);
-        my $socket = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1]) or die $@;
+    return $stranger->start_process(['perl', '-MIO::Socket::INET', '-e', <<'    END', $alpha->ip, $port, $source], input => $bytes);
+        my $socket = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1], LocalAddr => $ARGV[2]) or die $@;
         local $/;
         syswrite $socket, <STDIN> // '';
         $| = 1;
@@ -101,10 +106,10 @@ refusal('a node without the library' => sub {
 });
 
 refusal('a TLS client without a certificate' => sub {
-    my $client = s_client($beta);
+    my $client = s_client($stranger);
     hung_up_on($client);
     like($client->err, qr/alert/, 'with a TLS alert');
-    refused_once($beta->ip, qr/certificate/);
+    refused_once($source, qr/certificate/);
 });
 
 refusal('a TLS client with a certificate of another authority' => sub {
@@ -117,9 +122,9 @@ refusal('a TLS client with a certificate that it signed itself' => sub {
     my $own = $lab->temp_path('own');
     $lab->must(qw(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=beta),
         '-addext', 'subjectAltName=DNS:beta', '-keyout', "$own.key", '-out', "$own.pem");
-    my $client = s_client($beta, args => with_certificate($own));
+    my $client = s_client($stranger, args => with_certificate($own));
     hung_up_on($client);
-    refused_once($beta->ip, qr/certificate/);
+    refused_once($source, qr/certificate/);
 });
 
 refusal('a TLS client with a certificate that has expired' => sub {
@@ -133,15 +138,15 @@ refusal('a TLS client with a certificate that has expired' => sub {
     $lab->must(qw(openssl x509 -req -days 0 -set_serial 77), '-in', "$old.csr", '-CA', "$dir/ca.pem", '-CAkey', "$dir/ca.key",
         '-extfile', $config, '-out', "$old.pem");
     sleep 1.1;
-    my $client = s_client($beta, args => with_certificate($old));
+    my $client = s_client($stranger, args => with_certificate($old));
     hung_up_on($client);
-    refused_once($beta->ip, qr/expired/);
+    refused_once($source, qr/expired/);
 });
 
 refusal('a TLS 1.2 client' => sub {
-    my $client = s_client($beta, args => ['-tls1_2', @{ with_certificate($beta_certificate) }]);
+    my $client = s_client($stranger, args => ['-tls1_2', @{ with_certificate($beta_certificate) }]);
     hung_up_on($client);
-    refused_once($beta->ip, qr/version|protocol/);
+    refused_once($source, qr/version|protocol/);
 });
 
 refusal('a node of another authority' => sub {
@@ -164,7 +169,7 @@ for my $what (sort keys %garbage) {
         my $client = raw_client($garbage{$what});
         hung_up_on($client);
         unlike($client->out, qr/sok|sname/, 'and was told nothing');
-        refused_once($beta->ip, qr/reason=/);
+        refused_once($source, qr/reason=/);
     });
 }
 
@@ -180,9 +185,9 @@ sub stalls {
 # An openssl client with a good certificate whose bytes stop after `limit`. Gives the process that is hung up on.
 sub stopping_client {
     my ($limit, $input) = @_;
-    my $relay = $beta->spawn($lab->root . '/tests/tools/stalling-relay', RELAY_PORT, $alpha->ip, $port, $limit);
+    my $relay = $stranger->spawn($lab->root . '/tests/tools/stalling-relay', RELAY_PORT, $alpha->ip, $port, $limit, $source);
     wait_until('the relay listens', 10, sub { $relay->out =~ /listening/ });
-    my $client = s_client($beta, connect => '127.0.0.1:' . RELAY_PORT, args => with_certificate($beta_certificate),
+    my $client = s_client($stranger, connect => '127.0.0.1:' . RELAY_PORT, args => with_certificate($beta_certificate),
         input => $input);
     wait_until('the client has stopped', 10, sub { $relay->out =~ /stalled/ }) if $limit < NO_LIMIT;
     return ($relay, $client);
@@ -190,30 +195,31 @@ sub stopping_client {
 
 refusal('a peer that says nothing at all' => sub {
     stalls(raw_client(''));
-    refused_once($beta->ip, qr/reason=/);
+    refused_once($source, qr/reason=/);
 });
 
 refusal('a peer that stops in the middle of its ClientHello' => sub {
     my ($relay) = stopping_client(100);
     stalls($relay);
-    refused_once($beta->ip, qr/reason=/);
+    refused_once($source, qr/reason=/);
 });
 
 refusal('a peer that stops within the header of a record' => sub {
     my ($relay) = stopping_client(3);
     stalls($relay);
-    refused_once($beta->ip, qr/reason=/);
+    refused_once($source, qr/reason=/);
 });
 
 refusal('a peer that stops in the middle of its certificate' => sub {
     # A ClientHello of openssl's is some 300 bytes long, what follows is more than 600.
     my ($relay) = stopping_client(600);
     stalls($relay);
-    refused_once($beta->ip, qr/reason=/);
+    refused_once($source, qr/reason=/);
 });
 
 # Here TLS is done and the peer admitted: the node's own setup time ends it, and it is no refusal of ours.
 subtest 'an admitted peer that stops in the middle of a record' => sub {
+    $source = $stranger->ip;
     my ($whole, $client) = stopping_client(NO_LIMIT);
     sleep 0.5;
     $client->kill;

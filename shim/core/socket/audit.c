@@ -50,22 +50,24 @@ static bool is_news(const struct sockaddr_storage *peer, const char *reason, uns
 {
     char host[DG_NETWORK_TEXT] = "?";
     struct dg_host address;
+    bool first;
 
     if (dg_address_host(peer, &address)) {
         dg_host_print(&address, host);
     }
+    first = dg_repeats_first(host, reason, window, unsaid);
     tell_overdue();
-    return dg_repeats_first(host, reason, window, unsaid);
+    return first;
 }
 
 static void refused(const struct dg_socket *socket, const char *reason, const char *node,
-                    const char *certificate)
+                    const char *certificate, unsigned window)
 {
     char peer[DG_ADDRESS_TEXT];
     char count[16];
     unsigned unsaid;
 
-    if (!is_news(&socket->peer, reason, REFUSED_WINDOW, &unsaid)) {
+    if (!is_news(&socket->peer, reason, window, &unsaid)) {
         return;
     }
     dg_address_print(&socket->peer, peer);
@@ -76,7 +78,12 @@ static void refused(const struct dg_socket *socket, const char *reason, const ch
 
 void dg_audit_refused(const struct dg_socket *socket, const char *reason, const char *node)
 {
-    refused(socket, reason, node, NULL);
+    refused(socket, reason, node, NULL, REFUSED_WINDOW);
+}
+
+void dg_audit_denied(const struct dg_socket *socket, const char *reason)
+{
+    refused(socket, reason, NULL, NULL, 0);
 }
 
 void dg_audit_turned_away(const struct sockaddr_storage *from, const char *role, const char *reason)
@@ -147,7 +154,7 @@ void dg_audit_channel(struct dg_socket *socket, enum dg_channel_state before)
         broken(socket);
     } else if (now == DG_CHANNEL_FAILED) {
         refused(socket, dg_channel_reason(socket->channel), socket->node,
-                dg_channel_peer_certificate(socket->channel));
+                dg_channel_peer_certificate(socket->channel), REFUSED_WINDOW);
     }
 }
 

@@ -7,6 +7,10 @@
 /* A connection that the policy ends; `reason` is for people, `node` the claimed name or NULL. */
 void dg_audit_refused(const struct dg_socket *socket, const char *reason, const char *node);
 
+/* A call of the program's own that the policy refuses: told each time, as who tries again wants to
+ * see why. */
+void dg_audit_denied(const struct dg_socket *socket, const char *reason);
+
 /* A connection that was closed before the program saw it. `role`: "distribution", "epmd". */
 void dg_audit_turned_away(const struct sockaddr_storage *from, const char *role,
                           const char *reason);

@@ -71,7 +71,7 @@ static const struct dg_bind_list *rules_for(const struct dg_policy *policy, uint
 static bool refuse_call(struct dg_socket *socket, int error, const struct dg_error *why,
                         int *result)
 {
-    dg_audit_refused(socket, why->text, NULL);
+    dg_audit_denied(socket, why->text);
     dg_table_unlock(socket);
     errno = error;
     *result = -1;

@@ -8,8 +8,13 @@
 #include "shim/core/tls/buffer.h"
 #include "shim/core/wire/dist_handshake.h"
 
-/* Lengths of messages: as the program has them, and as they are on the wire. */
-enum { OURS = 2, WIRE = 4 };
+enum {
+    /* Lengths of messages: as the program has them, and as they are on the wire. */
+    OURS = 2,
+    WIRE = 4,
+    /* How much is kept for a channel that takes no more. */
+    OUT_MAX = 64 * 1024,
+};
 
 struct dg_joining {
     struct dg_dist_handshake handshake;
@@ -321,21 +326,24 @@ static size_t rewrite(struct dg_joining *joining, const uint8_t *bytes, size_t s
     return taken;
 }
 
-/* Takes what follows the first `skip` bytes of the vector. Returns how many, or -1. */
+/* Takes what follows the first `skip` bytes of the vector, as much as may be kept. Returns how
+ * many, or -1. */
 static ssize_t rewrite_vector(struct dg_socket *socket, int fd, const struct iovec *vector,
                               int count, size_t skip)
 {
     struct dg_joining *joining = socket->joining;
     size_t taken = 0;
 
-    for (int i = 0; i < count && !joining->handshake.over; i++) {
+    for (int i = 0; i < count && !joining->handshake.over && taken < OUT_MAX; i++) {
         const uint8_t *bytes = vector[i].iov_base;
         size_t size = vector[i].iov_len;
         size_t part = skip < size ? skip : size;
 
         skip -= part;
-        if (size > part) {
-            size_t done = rewrite(joining, bytes + part, size - part);
+        bytes += part;
+        size = size - part < OUT_MAX - taken ? size - part : OUT_MAX - taken;
+        if (size > 0) {
+            size_t done = rewrite(joining, bytes, size);
 
             if (done == 0) {
                 (void)out_of_memory(socket, fd);

@@ -17,8 +17,8 @@
 #include "shim/core/socket/isolation.h"
 #include "shim/core/socket/joining.h"
 #include "shim/core/socket/learned.h"
+#include "shim/core/socket/local.h"
 #include "shim/core/socket/naming.h"
-#include "shim/core/socket/owner.h"
 #include "shim/core/wire/epmd.h"
 #include "shim/core/wire/name_message.h"
 #include "shim/core/wire/tls_record.h"
@@ -120,23 +120,6 @@ void dg_name_plaintext(struct dg_socket *socket, const struct iovec *vector, int
     }
 }
 
-static bool own_address(int fd, struct sockaddr_storage *own)
-{
-    struct sockaddr_storage address;
-    socklen_t size = sizeof address;
-
-    if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
-        return false;
-    }
-    *own = dg_address_from((struct sockaddr *)&address, size);
-    return true;
-}
-
-static bool peer_is_local(const struct dg_socket *socket, int fd, struct sockaddr_storage *own)
-{
-    return own_address(fd, own) && dg_address_is_local(&socket->peer, own);
-}
-
 /* --- connections we make --- */
 
 /* A node registers: its listener must be where the policy wants it before anyone is told of it. */
@@ -174,7 +157,7 @@ static enum dg_decision decide_epmd_request(struct dg_socket *socket, int fd)
     struct sockaddr_storage own;
     uint16_t port;
 
-    if (!peer_is_local(socket, fd, &own)) {
+    if (!dg_peer_is_local(socket, fd, &own)) {
         if (speaks_tls(socket)) {
             return ask_remote_epmd(socket, fd);
         }
@@ -359,43 +342,15 @@ enum dg_decision dg_decide_received(struct dg_socket *socket, int fd, const stru
 
 /* --- connections to our distribution listener --- */
 
-/* `local`: whether a peer of this host may come without TLS; `reason` says why not. */
-static bool local_allowed(const struct dg_socket *socket, const struct sockaddr_storage *own,
-                          char *reason, size_t size)
-{
-    uid_t user;
-
-    if (policy_of(socket)->local == DG_LOCAL_ALLOW) {
-        return true;
-    }
-    if (policy_of(socket)->local == DG_LOCAL_DENY) {
-        (void)snprintf(reason, size, "peer of this host speaks plaintext, and local is deny");
-        return false;
-    }
-    if (dg_socket_owner(&dg_core.real, &socket->peer, own, &user) != 0) {
-        (void)snprintf(
-            reason, size,
-            "peer of this host speaks plaintext, and the kernel does not say whose it is (%s)",
-            strerror(errno));
-        return false;
-    }
-    if (user != 0 && user != geteuid()) {
-        (void)snprintf(reason, size,
-                       "peer of this host speaks plaintext as user %u, and local is same-user",
-                       (unsigned)user);
-        return false;
-    }
-    return true;
-}
-
 /* The rule that lets this peer in without TLS, or NULL with the reason. */
 static const char *plaintext_rule(const struct dg_socket *socket, int fd, char *reason, size_t size)
 {
     const struct dg_policy *policy = policy_of(socket);
     struct sockaddr_storage own;
 
-    if (peer_is_local(socket, fd, &own)) {
-        return local_allowed(socket, &own, reason, size) ? dg_local_name(policy->local) : NULL;
+    if (dg_peer_is_local(socket, fd, &own)) {
+        return dg_local_is_allowed(socket, &own, reason, size) ? dg_local_name(policy->local)
+                                                               : NULL;
     }
     if (takes_plaintext(socket)) {
         return dg_mode_name(policy->mode);

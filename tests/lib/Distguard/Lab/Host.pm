@@ -85,6 +85,14 @@ sub interface {
     return @addresses;
 }
 
+# Further addresses of eth0, for peers that the log is to tell apart: it tells a refusal once per peer and minute.
+sub more_addresses {
+    my ($self, $count) = @_;
+    my @more = map { $self->{ip} =~ s/(\d+)$/100 + $1 * 20 + $_/er } 0 .. $count - 1;
+    $self->must('ip', 'addr', 'add', "$_/24", 'dev', 'eth0') for @more;
+    return @more;
+}
+
 sub lab  { $_[0]{lab} }
 sub name { $_[0]{name} }
 sub ip   { $_[0]{ip} }
