@@ -88,6 +88,38 @@ const struct dg_command dg_commands[] = {
         .run = dg_command_scan,
     },
     {
+        .name = "enable",
+        .usage = "[--conf FILE] [--profile NAME] [--root DIR] [--dry-run] UNIT",
+        .summary = "guard a systemd service: write a drop-in for it",
+        .details =
+            "  --conf FILE      the policy; default: /etc/distguard/shim.conf\n"
+            "  --profile NAME   its profile; default: the file's own\n"
+            "  --root DIR       the tree to do it in, instead of this host's\n"
+            "  --dry-run        say what would be written, and write nothing\n"
+            "\n"
+            "Writes /etc/systemd/system/UNIT.d/50-distguard.conf; for the unit that starts EPMD\n"
+            "also its socket's. Refuses what cannot work: it reads the unit, and, as root, tries\n"
+            "library, policy, key and programs as the unit's user. Restarts nothing.\n"
+            "\n"
+            "Exit status: 0, 1 if it was refused or could not, 2 for a mistake in usage.\n",
+        .run = dg_command_enable,
+    },
+    {
+        .name = "disable",
+        .usage = "[--root DIR] [--dry-run] UNIT",
+        .summary = "undo enable",
+        .details =
+            "  --root DIR       the tree to do it in, instead of this host's\n"
+            "  --dry-run        say what would be removed, and remove nothing\n"
+            "\n"
+            "Removes what enable wrote. What was changed by hand since stays, and that is said.\n"
+            "\n"
+            "Exit status: 0, also where nothing was enabled; 1 if something stays; 2 for a "
+            "mistake\n"
+            "in usage.\n",
+        .run = dg_command_disable,
+    },
+    {
         .name = "pki init",
         .usage = "DIR [--days N]",
         .summary = "make a certificate authority",

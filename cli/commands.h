@@ -41,6 +41,8 @@ int dg_command_run(const struct dg_command *command, int argc, char **argv);
 int dg_command_check(const struct dg_command *command, int argc, char **argv);
 int dg_command_explain(const struct dg_command *command, int argc, char **argv);
 int dg_command_scan(const struct dg_command *command, int argc, char **argv);
+int dg_command_enable(const struct dg_command *command, int argc, char **argv);
+int dg_command_disable(const struct dg_command *command, int argc, char **argv);
 int dg_command_pki_init(const struct dg_command *command, int argc, char **argv);
 int dg_command_pki_issue(const struct dg_command *command, int argc, char **argv);
 int dg_command_help(const struct dg_command *command, int argc, char **argv);

@@ -37,16 +37,16 @@ static bool installed(struct dg_library *library)
     return set_path(library, DG_LIBDIR, strlen(DG_LIBDIR));
 }
 
-int dg_library_find(struct dg_library *library, struct dg_error *error)
+const char *dg_library_installed(void)
+{
+    return DG_LIBDIR "/" LIBRARY;
+}
+
+static int read_elf(struct dg_library *library, struct dg_error *error)
 {
     int fd;
     int result;
 
-    if (!beside_tool(library) && !installed(library))
-        return dg_fail(error,
-                       LIBRARY " is neither beside distguard nor in %s: build it (`make`), or "
-                               "install it (`make install`)",
-                       DG_LIBDIR);
     if (strpbrk(library->path, separators) != NULL)
         return dg_fail(error, "%s: LD_PRELOAD cannot hold a path with a blank or a colon: move it",
                        library->path);
@@ -56,6 +56,23 @@ int dg_library_find(struct dg_library *library, struct dg_error *error)
     result = dg_elf_read(fd, library->path, &library->elf, error);
     (void)close(fd);
     return result;
+}
+
+int dg_library_find(struct dg_library *library, struct dg_error *error)
+{
+    if (!beside_tool(library) && !installed(library))
+        return dg_fail(error,
+                       LIBRARY " is neither beside distguard nor in %s: build it (`make`), or "
+                               "install it (`make install`)",
+                       DG_LIBDIR);
+    return read_elf(library, error);
+}
+
+int dg_library_read(struct dg_library *library, const char *path, struct dg_error *error)
+{
+    if (snprintf(library->path, sizeof library->path, "%s", path) >= (int)sizeof library->path)
+        return dg_fail(error, "%.60s…: %s", path, strerror(ENAMETOOLONG));
+    return read_elf(library, error);
 }
 
 static bool same_file(const char *a, const char *b)
@@ -92,33 +109,38 @@ static int already_listed(const struct dg_library *library, char *list, struct d
     return 0;
 }
 
-static int set_preload(const char *before, const char *path, struct dg_error *error)
+char *dg_library_add(const struct dg_library *library, const char *before, struct dg_error *error)
 {
+    char *list = strdup(before);
     char *value = NULL;
-    int result = 0;
+    int listed;
 
-    if (asprintf(&value, "%s%s%s", before, before[0] != '\0' ? ":" : "", path) < 0)
-        return dg_fail(error, "out of memory");
-    if (setenv("LD_PRELOAD", value, 1) != 0)
-        result = dg_fail(error, "LD_PRELOAD cannot be set: %s", strerror(errno));
-    free(value);
-    return result;
+    if (list == NULL) {
+        (void)dg_fail(error, "out of memory");
+        return NULL;
+    }
+    listed = already_listed(library, list, error);
+    free(list);
+    if (listed < 0)
+        return NULL;
+    if (asprintf(&value, "%s%s%s", before, listed == 0 && before[0] != '\0' ? ":" : "",
+                 listed == 0 ? library->path : "") < 0) {
+        (void)dg_fail(error, "out of memory");
+        return NULL;
+    }
+    return value;
 }
 
 int dg_library_preload(const struct dg_library *library, struct dg_error *error)
 {
     const char *before = getenv("LD_PRELOAD");
-    char *list;
-    int listed;
+    char *value = dg_library_add(library, before != NULL ? before : "", error);
+    int result = 0;
 
-    if (before == NULL)
-        return set_preload("", library->path, error);
-    list = strdup(before);
-    if (list == NULL)
-        return dg_fail(error, "out of memory");
-    listed = already_listed(library, list, error);
-    free(list);
-    if (listed != 0)
-        return listed < 0 ? -1 : 0;
-    return set_preload(before, library->path, error);
+    if (value == NULL)
+        return -1;
+    if (setenv("LD_PRELOAD", value, 1) != 0)
+        result = dg_fail(error, "LD_PRELOAD cannot be set: %s", strerror(errno));
+    free(value);
+    return result;
 }

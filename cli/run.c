@@ -10,6 +10,7 @@
 #include "cli/library.h"
 #include "cli/message.h"
 #include "cli/options.h"
+#include "cli/programs.h"
 #include "cli/target.h"
 #include "policy/policy.h"
 #include "shim/abi.h"
@@ -51,38 +52,14 @@ static int set_conf(const char *conf, struct dg_error *error)
     return set_variable("DISTGUARD_CONF", path, error);
 }
 
-/* Those the library guards of its own accord. It may not read the policy in other programs to learn
- * of more. */
-static bool built_in(const char *program)
-{
-    return strcmp(program, "beam.smp") == 0 || strcmp(program, "epmd") == 0 ||
-           strcmp(program, "erl_call") == 0;
-}
-
 static int set_programs(const struct dg_string_list *programs, struct dg_error *error)
 {
-    char *list = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&list, &size);
-    const char *separator = "";
+    char *list = dg_programs_word(programs, error);
     int result = 0;
 
-    if (stream == NULL)
-        return dg_fail(error, "out of memory");
-    for (size_t i = 0; i < programs->count; i++) {
-        if (built_in(programs->strings[i]))
-            continue;
-        if (strchr(programs->strings[i], ':') != NULL)
-            result = dg_fail(error,
-                             "program \"%s\" of the policy has a colon in its name, which "
-                             "DISTGUARD_PROGRAMS cannot carry: rename it",
-                             programs->strings[i]);
-        (void)fprintf(stream, "%s%s", separator, programs->strings[i]);
-        separator = ":";
-    }
-    if (fclose(stream) != 0)
-        result = dg_fail(error, "out of memory");
-    else if (result == 0 && size > 0)
+    if (list == NULL)
+        return -1;
+    if (list[0] != '\0')
         result = set_variable("DISTGUARD_PROGRAMS", list, error);
     free(list);
     return result;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,36 +143,46 @@ static const char *base_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
-/* The loader of our C library: the tool's own. */
-static int own_interpreter(struct dg_elf *own, struct dg_error *error)
+/* Called for the tool itself first; what it returns ends the iteration. */
+static int take_interpreter(struct dl_phdr_info *object, size_t size, void *interpreter)
 {
-    static const char self[] = "/proc/self/exe";
-    int fd = open(self, O_RDONLY | O_CLOEXEC);
-    int result;
+    const ElfW(Phdr) *headers = object->dlpi_phdr;
+    ElfW(Addr) table = 0;
 
-    if (fd < 0)
-        return dg_fail(error, "%s cannot be read: %s", self, strerror(errno));
-    result = dg_elf_read(fd, self, own, error);
-    (void)close(fd);
-    return result;
+    (void)size;
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        if (headers[i].p_type == PT_PHDR)
+            table = headers[i].p_vaddr;
+        if (headers[i].p_type == PT_INTERP)
+            *(const char **)interpreter = (const char *)headers + (headers[i].p_vaddr - table);
+    }
+    return 1;
+}
+
+/* The loader of our C library: the tool's own, as the kernel has mapped it. (/proc may not be
+ * there: a unit is tried in the tree that it is for.) */
+static const char *own_interpreter(void)
+{
+    static const char *interpreter = "";
+
+    (void)dl_iterate_phdr(take_interpreter, &interpreter);
+    return interpreter;
 }
 
 static int check_loader(const struct dg_elf *elf, const char *path, struct dg_error *error)
 {
-    struct dg_elf own;
+    const char *own = own_interpreter();
 
     if (elf->interpreter[0] == '\0')
         return dg_fail(error,
                        "%s is statically linked: nothing can be preloaded there, and it would run "
                        "without protection; use a dynamically linked build",
                        path);
-    if (own_interpreter(&own, error) != 0)
-        return -1;
-    if (strcmp(base_name(elf->interpreter), base_name(own.interpreter)) != 0)
+    if (strcmp(base_name(elf->interpreter), base_name(own)) != 0)
         return dg_fail(error,
                        "%s is for another C library (its loader is %s, distguard's is %s): build "
                        "distguard on the system that %s comes from",
-                       path, elf->interpreter, own.interpreter, base_name(path));
+                       path, elf->interpreter, own, base_name(path));
     return 0;
 }
 
