@@ -24,7 +24,8 @@ struct dg_handshake {
     struct secret client;
     struct secret server;
     const struct dg_policy *policy;
-    struct dg_identity identity; /* the peer's, once its certificate is accepted */
+    bool accepted;               /* the peer's certificate was verified in this very handshake */
+    struct dg_identity identity; /* whom it stands for then */
     char refusal[512];           /* why it was not; "" before */
 };
 
@@ -100,9 +101,9 @@ static int check_leaf(struct dg_handshake *handshake, X509 *certificate)
 }
 
 /*
- * In place of OpenSSL's own verification, so that all of its checks are through
- * before ours begin: a callback for each certificate would come before the name constraints. The
- * error that is set here chooses the alert.
+ * In place of OpenSSL's own verification, so that all of its checks are through before ours begin:
+ * a callback for each certificate would come before the name constraints. The error that is set
+ * here chooses the alert.
  */
 static int verify_peer(X509_STORE_CTX *check, void *unused)
 {
@@ -117,7 +118,8 @@ static int verify_peer(X509_STORE_CTX *check, void *unused)
         return 0;
     }
     X509_STORE_CTX_set_error(check, check_leaf(handshake, certificate));
-    return X509_STORE_CTX_get_error(check) == X509_V_OK;
+    handshake->accepted = X509_STORE_CTX_get_error(check) == X509_V_OK;
+    return handshake->accepted;
 }
 
 void dg_handshake_prepare(SSL_CTX *context)
@@ -264,8 +266,10 @@ int dg_handshake_finish(struct dg_handshake *handshake, struct dg_agreed *agreed
     X509 *certificate = SSL_get0_peer_certificate(handshake->ssl);
     const SSL_CIPHER *suite = SSL_get_current_cipher(handshake->ssl);
 
-    /* Belt and braces: SSL_VERIFY_FAIL_IF_NO_PEER_CERT should have seen to it. */
-    if (certificate == NULL || SSL_get_verify_result(handshake->ssl) != X509_V_OK) {
+    /* Belt and braces: SSL_VERIFY_FAIL_IF_NO_PEER_CERT should have seen to it, and a session that
+     * is resumed, without its certificate being looked at again, is never ours. */
+    if (certificate == NULL || !handshake->accepted ||
+        SSL_get_verify_result(handshake->ssl) != X509_V_OK) {
         (void)snprintf(reason, reason_size, "peer has shown no valid certificate");
         return -1;
     }

@@ -7,11 +7,11 @@
 
 enum { TEXT_MAX = 256 * 1024 };
 
-static const char *const keys[] = {"why",     "subject", "issuer", "signer", "key",     "digest",
-                                   "from",    "until",   "san",    "basic",  "usage",   "purpose",
-                                   "limits",  "extra",   "twice",  "keyid",  "version", "chain",
-                                   "revokes", "anchors", "crls",   "own",    "peers",   "names",
-                                   "reason",  "alert",   "as",     "start",  "is",      "is-not"};
+static const char *const keys[] = {
+    "why",     "subject", "issuer",  "signer",  "key",    "digest", "from",  "until",
+    "san",     "basic",   "usage",   "purpose", "limits", "extra",  "twice", "keyid",
+    "version", "chain",   "revokes", "anchors", "crls",   "own",    "peers", "names",
+    "reason",  "alert",   "as",      "least",   "start",  "is",     "is-not"};
 
 static void fail_line(const char *path, unsigned number, const char *what)
 {
