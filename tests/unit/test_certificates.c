@@ -35,12 +35,16 @@ static const char *const roles[][2] = {
 
 /* --- one meeting */
 
-struct meeting {
+/* The node that meets the certificate under test: its policy lets peers choose the version. */
+static struct {
     struct dg_policy *policy;
     struct dg_credentials *credentials;
+} host;
+
+struct meeting {
     struct ends ends;
     struct peer *peer;
-    int node;       /* our end; the peer's is the other */
+    int node;       /* the node's end; the peer's is the other */
     const char *as; /* what the peer is, for messages */
 };
 
@@ -75,32 +79,42 @@ static void talk(struct meeting *meeting)
     peer_step(meeting->peer);
 }
 
-/* A node that has the entry's policy, and a peer with its certificate at the other end, which
- * speaks this version. */
+static void start_node(const struct case_entry *entry)
+{
+    struct dg_error error;
+
+    host.policy = policy_of(entry);
+    host.policy->tls.min_version = DG_TLS_1_2;
+    if (dg_credentials_load(host.policy, &host.credentials, &error) != 0) {
+        fail_msg("%s: the node itself does not start: %s", entry->name, error.text);
+    }
+}
+
+static void stop_node(void)
+{
+    dg_credentials_free(host.credentials);
+    dg_policy_free(host.policy);
+}
+
+/* The node at one end, and a peer with the entry's certificate at the other, which speaks this
+ * version alone. */
 static struct meeting meet(const struct case_entry *entry, int node, enum dg_tls_version version)
 {
-    struct meeting meeting = {
-        .policy = policy_of(entry), .node = node, .as = roles[version][1 - node]};
-    struct dg_error error;
+    struct meeting meeting = {.node = node, .as = roles[version][1 - node]};
+    int number = version == DG_TLS_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
     char certificate[PATH_SIZE];
     char key[PATH_SIZE];
 
-    meeting.policy->tls.min_version = version;
-    if (dg_credentials_load(meeting.policy, &meeting.credentials, &error) != 0) {
-        fail_msg("%s: the node itself does not start: %s", entry->name, error.text);
-    }
     kernel_reset(PLENTY, 1);
     meeting.ends.channel[node] =
-        dg_channel_new(meeting.credentials, node == CLIENT ? DG_CHANNEL_CLIENT : DG_CHANNEL_SERVER,
+        dg_channel_new(host.credentials, node == CLIENT ? DG_CHANNEL_CLIENT : DG_CHANNEL_SERVER,
                        &kernel_transport, 60);
     assert_non_null(meeting.ends.channel[node]);
     path_of(certificate, entry->name, "pem");
     path_of(key, entry->name, "key");
     meeting.peer = peer_of_files(1 - node, certificate, key);
-    assert_int_equal(SSL_set_max_proto_version(meeting.peer->ssl, version == DG_TLS_1_2
-                                                                      ? TLS1_2_VERSION
-                                                                      : TLS1_3_VERSION),
-                     1);
+    assert_int_equal(SSL_set_min_proto_version(meeting.peer->ssl, number), 1);
+    assert_int_equal(SSL_set_max_proto_version(meeting.peer->ssl, number), 1);
     talk(&meeting);
     return meeting;
 }
@@ -110,8 +124,6 @@ static void part(struct meeting *meeting)
     ends_free(&meeting->ends);
     peer_free(meeting->peer);
     kernel_free();
-    dg_credentials_free(meeting->credentials);
-    dg_policy_free(meeting->policy);
 }
 
 /* --- refused */
@@ -171,8 +183,7 @@ static void check_claims(const struct case_entry *entry, const struct meeting *m
     while (case_word(&claims, claim, sizeof claim) != NULL) {
         struct dg_error error = {""};
 
-        if (dg_policy_admits_node(meeting->policy, identity, claim, strlen(claim), &error) !=
-            wanted) {
+        if (dg_policy_admits_node(host.policy, identity, claim, strlen(claim), &error) != wanted) {
             fail_msg("%s is %s %s: %s", entry->name, wanted ? "not let be" : "let be", claim,
                      error.text);
         }
@@ -276,12 +287,14 @@ static void check_both_sides(const struct case_entry *entry)
 {
     bool both_versions = strcmp(case_get(entry, "least", "1.2"), "1.2") == 0;
 
+    start_node(entry);
     for (int node = 0; node < 2; node++) {
         check_side(entry, node, DG_TLS_1_3);
         if (both_versions) {
             check_side(entry, node, DG_TLS_1_2);
         }
     }
+    stop_node();
     check_start(entry);
 }
 

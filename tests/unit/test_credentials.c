@@ -255,6 +255,42 @@ static void test_files_without_certificates_are_refused(void **state)
     assert_refused(&policy, policy.certificate, "certificate" NO_CERTIFICATE);
 }
 
+static void test_files_without_crls_are_refused(void **state)
+{
+    struct dg_tls_policy policy = pki_policy("ours", "node", "ours");
+
+    (void)state;
+    policy.crl = pki_path("absent");
+    assert_refused(&policy, policy.crl,
+                   "list of revoked certificates cannot be read: No such file or directory");
+    pki_write("no-crl.pem", "");
+    policy.crl = pki_path("no-crl.pem");
+    assert_refused(&policy, policy.crl,
+                   "list of revoked certificates holds no CRL, or a broken one (PEM is expected)");
+    /* A certificate is no CRL, however well-formed. */
+    policy.crl = policy.ca;
+    assert_refused(&policy, policy.crl,
+                   "list of revoked certificates holds no CRL, or a broken one (PEM is expected)");
+    pki_write("no-crl.pem", "-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n");
+    policy.crl = pki_path("no-crl.pem");
+    assert_refused(&policy, policy.crl,
+                   "list of revoked certificates holds no CRL, or a broken one (PEM is expected)");
+}
+
+static void test_a_file_that_is_far_too_large_is_refused(void **state)
+{
+    struct dg_tls_policy policy = pki_policy("ours", "node", "ours");
+    struct dg_credentials *credentials = NULL;
+    struct dg_error error;
+
+    (void)state;
+    pki_write("large.pem", "");
+    policy.ca = pki_path("large.pem");
+    assert_int_equal(truncate(policy.ca, 64L * 1024 * 1024), 0);
+    assert_int_equal(load(&policy, &credentials, &error), -1);
+    assert_non_null(strstr(error.text, "is larger than 16777216 bytes"));
+}
+
 static void test_a_broken_certificate_behind_a_good_one_is_refused(void **state)
 {
     struct dg_tls_policy policy = pki_policy("ours", "node", "ours");
@@ -323,6 +359,8 @@ int main(void)
         cmocka_unit_test(test_a_certificate_must_serve_both_ends_of_a_connection),
         cmocka_unit_test(test_a_certificate_of_another_authority_is_refused),
         cmocka_unit_test(test_files_without_certificates_are_refused),
+        cmocka_unit_test(test_files_without_crls_are_refused),
+        cmocka_unit_test(test_a_file_that_is_far_too_large_is_refused),
         cmocka_unit_test(test_a_broken_certificate_behind_a_good_one_is_refused),
         cmocka_unit_test(test_a_truncated_certificate_behind_a_good_one_is_refused),
         cmocka_unit_test(test_a_directory_or_a_fifo_is_refused_at_once),

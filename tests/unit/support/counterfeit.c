@@ -70,10 +70,12 @@ static long offset_of(const char *text)
 static void set_subject(X509 *made, const char *subject)
 {
     X509_NAME *name = X509_NAME_new();
+    char bytes[WORD_SIZE];
+    size_t size = counterfeit_bytes(subject, strlen(subject), bytes, sizeof bytes);
 
     if (!is(subject, "none")) {
-        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)subject, -1,
-                                   -1, 0);
+        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)bytes,
+                                   (int)size, -1, 0);
     }
     X509_set_subject_name(made, name);
     X509_NAME_free(name);
@@ -206,6 +208,17 @@ static ASN1_TIME *time_of(const char *offset)
     return X509_gmtime_adj(NULL, offset_of(offset));
 }
 
+static void add_extra_to_crl(X509_CRL *crl, const char *extra)
+{
+    X509_EXTENSION *extension;
+    char name[WORD_SIZE];
+
+    need(case_word(&extra, name, sizeof name) != NULL, extra);
+    extension = X509V3_EXT_nconf(NULL, NULL, name, extra + strspn(extra, " "));
+    need(extension != NULL && X509_CRL_add_ext(crl, extension, -1) == 1, extra);
+    X509_EXTENSION_free(extension);
+}
+
 static void revoke(const struct press *press, X509_CRL *crl, const char *names)
 {
     char name[WORD_SIZE];
@@ -239,6 +252,9 @@ static void make_crl(const struct press *press, const struct case_entry *entry)
     X509_CRL_set1_lastUpdate(crl, begin);
     if (!is(until, "none")) {
         X509_CRL_set1_nextUpdate(crl, end);
+    }
+    if (case_get(entry, "extra", NULL) != NULL) {
+        add_extra_to_crl(crl, case_get(entry, "extra", NULL));
     }
     revoke(press, crl, case_get(entry, "revokes", ""));
     need(X509_CRL_sign(crl, signer, EVP_sha256()) > 0, entry->name);

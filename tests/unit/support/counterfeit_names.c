@@ -8,12 +8,11 @@
 
 enum { NAME_SIZE = 512 };
 
-/* Resolves \xff. */
-static size_t unescape(const char *text, size_t size, char name[NAME_SIZE])
+size_t counterfeit_bytes(const char *text, size_t size, char *name, size_t most)
 {
     size_t used = 0;
 
-    for (size_t i = 0; i < size && used < NAME_SIZE; i++) {
+    for (size_t i = 0; i < size && used < most; i++) {
         if (text[i] == '\\' && i + 3 < size && text[i + 1] == 'x') {
             const char digits[] = {text[i + 2], text[i + 3], '\0'};
 
@@ -89,7 +88,8 @@ static bool push_one(GENERAL_NAMES *names, const char *text, size_t size)
 {
     char name[NAME_SIZE + 1];
     size_t type = strcspn(text, ":");
-    size_t used = type < size ? unescape(text + type + 1, size - type - 1, name) : 0;
+    size_t used =
+        type < size ? counterfeit_bytes(text + type + 1, size - type - 1, name, NAME_SIZE) : 0;
 
     name[used] = '\0';
     if (strncmp(text, "DNS:", 4) == 0) {
