@@ -31,6 +31,8 @@ is($a->call("dg_lab_traffic:there_and_back($B, 100)", LONG), '{true,true}', '100
 
 is_deeply([both('ordered', 1_000_000)], ['ordered', 'ordered'], '1,000,000 small messages each way at once, in order');
 
+is_deeply([both('bursts', 5000)], ['all', 'all'], '5,000 small bursts each way: none gets stuck while more could come');
+
 is_deeply([both('mixture', 12)], [('[same_hash,same_hash,same_hash,ordered]') x 2],
     'fragments of large messages, with small messages between them, both ways');
 

@@ -62,6 +62,9 @@ static enum dg_attempt receive_guarded(struct dg_socket *socket, int fd, struct 
                                                  (int)message->msg_iovlen, (flags & MSG_PEEK) != 0),
                               result);
     dg_audit_channel(socket, before);
+    if (*result > 0) {
+        dg_gathering_hear(&socket->gathering);
+    }
     if (*result > 0 && (flags & MSG_PEEK) == 0) {
         dg_learn_from_answer(socket, message->msg_iov, (int)message->msg_iovlen, (size_t)*result);
     }

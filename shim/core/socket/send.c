@@ -16,6 +16,24 @@
 #include "shim/core/socket/roles.h"
 #include "shim/core/socket/table.h"
 
+static size_t vector_size(const struct iovec *vector, int count)
+{
+    size_t size = 0;
+
+    for (int i = 0; i < count; i++) {
+        size += vector[i].iov_len;
+    }
+    return size;
+}
+
+/* Of the VM alone is it known that it queues and comes back at once; and before the peer is
+ * admitted there is nothing to gather. */
+static bool is_to_gather(struct dg_socket *socket, const struct iovec *vector, int count)
+{
+    return dg_core.program.kind == DG_PROGRAM_VM && socket->joining == NULL && !socket->epmd &&
+           dg_gathering_waits(&socket->gathering, vector_size(vector, count));
+}
+
 static enum dg_attempt send_guarded(struct dg_socket *socket, int fd, const struct iovec *vector,
                                     int count, ssize_t *result)
 {
@@ -24,6 +42,10 @@ static enum dg_attempt send_guarded(struct dg_socket *socket, int fd, const stru
 
     if (dg_leads_nowhere(vector, (size_t)count)) {
         return dg_attempt_failed(result, EFAULT);
+    }
+    if (is_to_gather(socket, vector, count)) {
+        (void)dg_attempt_failed(result, EAGAIN);
+        return DG_ATTEMPT_WAIT;
     }
     attempt = dg_attempt_of_channel(dg_joining_send(socket, fd, vector, count), result);
     dg_audit_channel(socket, before);
@@ -210,16 +232,6 @@ static bool send_flags_supported(int fd, const struct msghdr *message, int flags
                                 "send with MSG_OOB, MSG_ZEROCOPY, MSG_FASTOPEN or control data");
 }
 
-static size_t message_size(const struct msghdr *message)
-{
-    size_t size = 0;
-
-    for (size_t i = 0; i < message->msg_iovlen; i++) {
-        size += message->msg_iov[i].iov_len;
-    }
-    return size;
-}
-
 /* A C node waits for answers by select with a time limit, and takes EAGAIN behind it for the end:
  * its handshake is brought through here, where it blocks nobody else. Whatever comes of it shows at
  * the next call. */
@@ -263,7 +275,8 @@ static void hang_up_on_slow(int fd, enum dg_attempt attempt)
  * call. */
 static bool is_unfinished(const struct msghdr *message, enum dg_attempt attempt, ssize_t result)
 {
-    return result >= 0 ? (size_t)result < message_size(message) : attempt == DG_ATTEMPT_WAIT;
+    return result >= 0 ? (size_t)result < vector_size(message->msg_iov, (int)message->msg_iovlen)
+                       : attempt == DG_ATTEMPT_WAIT;
 }
 
 bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *result)

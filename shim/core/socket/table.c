@@ -121,6 +121,7 @@ static void reset(struct dg_socket *socket, enum dg_role role)
     socket->admitted = false;
     socket->joining = NULL;
     socket->naming = NULL;
+    socket->gathering = (struct dg_gathering){0};
 }
 
 /* What the socket has of its own. */

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "shim/core/socket/gathering.h"
 #include "shim/core/tls/channel.h"
 #include "shim/core/wire/epmd.h"
 
@@ -64,14 +65,15 @@ struct dg_socket {
     uint8_t first_kept; /* how many of them the program has yet to receive from here */
     uint8_t first[DG_FIRST_BYTES];
     struct sockaddr_storage peer;
-    struct dg_channel *channel;   /* GUARDED, EPMD_INCOMING */
-    struct dg_request *request;   /* EPMD_INCOMING, and then until epmd has taken it all */
-    const struct dg_rules *rules; /* under which it came to be */
-    const char *plain_by;         /* the rule that lets it pass in plaintext, or NULL; static */
-    char *node;                   /* what the peer claims to be; NULL: nothing yet */
-    bool admitted;                /* GUARDED: by certificate, and for distribution by its name */
-    struct dg_joining *joining;   /* GUARDED: while the distribution handshake runs inside TLS */
-    struct dg_naming *naming;     /* PLAIN_NAMING */
+    struct dg_channel *channel;    /* GUARDED, EPMD_INCOMING */
+    struct dg_request *request;    /* EPMD_INCOMING, and then until epmd has taken it all */
+    const struct dg_rules *rules;  /* under which it came to be */
+    const char *plain_by;          /* the rule that lets it pass in plaintext, or NULL; static */
+    char *node;                    /* what the peer claims to be; NULL: nothing yet */
+    bool admitted;                 /* GUARDED: by certificate, and for distribution by its name */
+    struct dg_joining *joining;    /* GUARDED: while the distribution handshake runs inside TLS */
+    struct dg_naming *naming;      /* PLAIN_NAMING */
+    struct dg_gathering gathering; /* GUARDED */
 };
 
 /* The table itself, for the interposers' quick look; index below DG_TABLE_SIZE. */

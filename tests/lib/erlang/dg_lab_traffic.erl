@@ -1,6 +1,6 @@
 %% Loads for the wire, each with a proof that what was sent arrived.
 -module(dg_lab_traffic).
--export([there_and_back/2, ordered/2, counter/1, fill/3, fill_when_told/3, mixture/2, sink/2]).
+-export([there_and_back/2, ordered/2, bursts/2, echo/0, counter/1, fill/3, fill_when_told/3, mixture/2, sink/2]).
 
 -define(PATIENCE, 120000).
 -define(CHUNK, (1 bsl 20)).
@@ -32,6 +32,27 @@ counter(Sender, Next) ->
         {last, Count} when Count =:= Next - 1 -> Sender ! {self(), ordered};
         Other -> Sender ! {self(), {disorder, Next, Other}}
     end.
+
+%% Bursts of a few small messages, with pauses of none to some milliseconds, each followed by nothing until its last
+%% message has come back: what was gathered must not wait for what never comes. `all` or the first burst that got stuck.
+bursts(Node, Count) ->
+    bursts(spawn_link(Node, ?MODULE, echo, []), 1, Count).
+
+bursts(_, Number, Count) when Number > Count -> all;
+bursts(Echo, Number, Count) ->
+    Size = 1 + Number rem 7,
+    [Echo ! {one, N} || N <- lists:seq(2, Size)],
+    Echo ! {last, self(), Number},
+    receive Number -> ok after 2000 -> exit({stuck, Number}) end,
+    Number rem 50 == 0 andalso timer:sleep(Number rem 3),
+    bursts(Echo, Number + 1, Count).
+
+echo() ->
+    receive
+        {one, _} -> ok;
+        {last, From, Number} -> From ! Number
+    end,
+    echo().
 
 %% Sends Count binaries of Size bytes to a process on the node and asks it for the hash over all of them.
 fill(Node, Count, Size) ->

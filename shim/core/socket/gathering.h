@@ -1,0 +1,31 @@
+/*
+ * Many small messages in one record and one system call.
+ *
+ * A node that sends many small messages makes a system call for each. If a small write follows the
+ * last within an instant, it is answered once as if the kernel took no more: the VM queues it and
+ * what comes after, asks the poller, and comes back at once with all of it. A lone message, a tick,
+ * and the messages of a conversation, where each side waits for the other, never wait.
+ */
+#ifndef DISTGUARD_SOCKET_GATHERING_H
+#define DISTGUARD_SOCKET_GATHERING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct dg_gathering {
+    uint64_t last;  /* when something was sent, nanoseconds of CLOCK_MONOTONIC */
+    bool waiting;   /* the program was told to come back */
+    bool conversed; /* something was received since */
+};
+
+/* Before a write of `size` bytes: whether the program is to come back with it. */
+bool dg_gathering_waits(struct dg_gathering *gathering, size_t size);
+
+/* The peer has said something. */
+static inline void dg_gathering_hear(struct dg_gathering *gathering)
+{
+    gathering->conversed = true;
+}
+
+#endif

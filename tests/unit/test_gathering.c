@@ -1,0 +1,106 @@
+/* Which writes are to be gathered. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <unistd.h>
+
+#include "shim/core/socket/gathering.h"
+
+enum { LONG_AGO = 1 };
+
+static uint64_t write_of(struct dg_gathering *gathering, size_t size)
+{
+    assert_false(dg_gathering_waits(gathering, size));
+    return gathering->last;
+}
+
+/* Brings a gathering to just after a write: what follows is within the instant, unless the machine
+ * was busy with something else, which the caller can see by `last`. */
+static void just_written(struct dg_gathering *gathering)
+{
+    *gathering = (struct dg_gathering){.last = LONG_AGO};
+    (void)write_of(gathering, 64);
+}
+
+static void test_a_lone_message_goes_at_once(void **state)
+{
+    struct dg_gathering gathering = {.last = LONG_AGO};
+
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        (void)write_of(&gathering, 64);
+        (void)usleep(1000);
+    }
+}
+
+static void test_what_follows_at_once_waits_and_then_goes(void **state)
+{
+    int waited = 0;
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        struct dg_gathering gathering;
+
+        just_written(&gathering);
+        if (dg_gathering_waits(&gathering, 64)) {
+            waited++;
+            assert_true(gathering.waiting);
+            (void)write_of(&gathering, 64); /* never twice */
+            assert_false(gathering.waiting);
+        }
+    }
+    assert_true(waited > 0);
+}
+
+static void test_what_waited_goes_whatever_its_size(void **state)
+{
+    struct dg_gathering gathering;
+
+    (void)state;
+    do {
+        just_written(&gathering);
+    } while (!dg_gathering_waits(&gathering, 64));
+    (void)write_of(&gathering, 100000);
+}
+
+static void test_large_writes_never_wait(void **state)
+{
+    struct dg_gathering gathering = {.last = LONG_AGO};
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        (void)write_of(&gathering, 4097);
+    }
+}
+
+static void test_an_answer_does_not_wait(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct dg_gathering gathering;
+        uint64_t sent;
+
+        just_written(&gathering);
+        sent = gathering.last;
+        dg_gathering_hear(&gathering);
+        (void)usleep(1); /* with the timer's slack more than the shorter instant */
+        assert_false(dg_gathering_waits(&gathering, 64));
+        assert_true(gathering.last > sent);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_lone_message_goes_at_once),
+        cmocka_unit_test(test_what_follows_at_once_waits_and_then_goes),
+        cmocka_unit_test(test_what_waited_goes_whatever_its_size),
+        cmocka_unit_test(test_large_writes_never_wait),
+        cmocka_unit_test(test_an_answer_does_not_wait),
+    };
+
+    return cmocka_run_group_tests_name("socket/gathering", tests, NULL, NULL);
+}
