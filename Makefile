@@ -5,6 +5,7 @@ bindir     ?= $(prefix)/bin
 libdir     ?= $(prefix)/lib
 sysconfdir ?= /etc
 mandir     ?= $(prefix)/share/man
+completiondir ?= $(prefix)/share/bash-completion/completions
 DESTDIR    ?=
 INSTALL    ?= install
 
@@ -68,17 +69,21 @@ $(B)/distguard: $(CLI_OBJ) $(CLI_CORE_OBJ) $(POLICY_OBJ)
 .PHONY: install uninstall
 install: all
 	$(INSTALL) -d $(DESTDIR)$(libdir)/distguard $(DESTDIR)$(bindir) $(DESTDIR)$(sysconfdir)/distguard \
-	    $(DESTDIR)$(mandir)/man1
+	    $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man7 $(DESTDIR)$(completiondir)
 	$(INSTALL) -m 0755 $(B)/libdistguard.so $(B)/libdistguard-core.so $(DESTDIR)$(libdir)/distguard/
 	$(INSTALL) -m 0755 $(B)/distguard $(DESTDIR)$(bindir)/
 	$(INSTALL) -m 0644 docs/man/distguard.1 $(DESTDIR)$(mandir)/man1/
+	$(INSTALL) -m 0644 docs/man/shim.conf.5 $(DESTDIR)$(mandir)/man5/
+	$(INSTALL) -m 0644 docs/man/distguard.7 $(DESTDIR)$(mandir)/man7/
+	$(INSTALL) -m 0644 docs/completion/distguard.bash $(DESTDIR)$(completiondir)/distguard
 	test -e $(DESTDIR)$(sysconfdir)/distguard/shim.conf || \
 	    $(INSTALL) -m 0644 shim.conf $(DESTDIR)$(sysconfdir)/distguard/shim.conf
 
 # The policy and the keys are the operator's: they stay.
 uninstall:
 	rm -f $(DESTDIR)$(libdir)/distguard/libdistguard.so $(DESTDIR)$(libdir)/distguard/libdistguard-core.so
-	rm -f $(DESTDIR)$(bindir)/distguard $(DESTDIR)$(mandir)/man1/distguard.1
+	rm -f $(DESTDIR)$(bindir)/distguard $(DESTDIR)$(completiondir)/distguard
+	rm -f $(DESTDIR)$(mandir)/man1/distguard.1 $(DESTDIR)$(mandir)/man5/shim.conf.5 $(DESTDIR)$(mandir)/man7/distguard.7
 	-rmdir $(DESTDIR)$(libdir)/distguard
 
 .PHONY: clean
@@ -86,6 +91,16 @@ clean:
 	rm -rf $(B)
 
 -include $(PRELOAD_OBJ:.o=.d) $(CORE_OBJ:.o=.d) $(POLICY_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
+
+VERSION := $(shell sed -n 's/.*define DG_VERSION "\(.*\)"/\1/p' shim/abi.h)
+
+# The sources as one file, and the Debian package made from it; both go to $(B).
+.PHONY: dist deb
+dist:
+	@tests/tools/make-tarball $(B)/distguard-$(VERSION).tar.gz
+deb: dist
+	@tests/tools/install-packages build deb
+	@tests/tools/make-deb $(B)/distguard-$(VERSION).tar.gz $(B)
 
 # ROUNDS=, METRICS=, CARRIERS= and OUT= choose: see tests/bench/README.md.
 .PHONY: bench

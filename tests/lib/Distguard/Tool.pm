@@ -43,8 +43,8 @@ sub slurp {
     return scalar <$file>;
 }
 
-# Runs a command: run({ env => { NAME => value or undef }, dir => … }, 'command', …). Variables of ours do not reach it
-# unless named. Gives a hash: status (128 + signal where one ended it), out, err, argv.
+# Runs a command: run({ env => { NAME => value or undef }, dir => …, patience => seconds }, 'command', …). Variables of
+# ours do not reach it unless named. Gives a hash: status (128 + signal where one ended it), out, err, argv.
 sub run {
     my $how  = ref $_[0] ? shift : {};
     my @argv = @_;
@@ -64,7 +64,7 @@ sub run {
         POSIX::_exit(99);
     }
     local $SIG{ALRM} = sub { kill KILL => $pid };
-    alarm PATIENCE;
+    alarm($how->{patience} // PATIENCE);
     waitpid $pid, 0;
     alarm 0;
     return {

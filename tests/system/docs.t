@@ -1,0 +1,54 @@
+#!/usr/bin/perl
+# What the documents say about the log is what the program says: reasons and events that are explained exist, and every
+# event is explained.
+use strict;
+use warnings;
+use Cwd qw(abs_path);
+use File::Find qw(find);
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Distguard::Tool qw(slurp);
+use Test::More;
+
+my $root = abs_path("$FindBin::Bin/../..");
+
+# All sources as one text, with adjacent string literals joined and quotes unescaped.
+my $source = '';
+find({ no_chdir => 1, wanted => sub { $source .= slurp($_) if /\.[ch]$/ } }, "$root/shim", "$root/policy");
+$source =~ s/\\\n//g;
+$source =~ s/"\s*"//g;
+$source =~ s/\\"/"/g;
+
+my $page = slurp("$root/docs/troubleshooting.md");
+my ($events)  = $page =~ /^## Events\n(.*?)^## /ms;
+my ($reasons) = $page =~ /^## Reasons\n(.*)/ms;
+
+my @explained = $events =~ /^\| `(\w+)` \|/mg;
+cmp_ok(scalar @explained, '>', 5, 'events are explained');
+my %said = map { $_ => 1 } $source =~ /dg_log\(\s*DG_LOG_\w+,\s*"(\w+)"/g, $source =~ /event=(\w+)/g;
+delete $said{EVENT};
+is(join(' ', sort @explained), join(' ', sort keys %said), 'those that are logged, and no other');
+
+my $manual = slurp("$root/docs/man/distguard.7");
+like($manual, qr/event=$_\b/, "distguard(7) has $_") for grep { $_ ne 'start_refused' } sort keys %said;
+
+# "…" stands for what differs: the parts around it must be said.
+for my $reason ($reasons =~ /^\| `([^`]+)` \|/mg) {
+    my @missing = grep { index($source, $_) < 0 } grep { length } map { s/^\s+|\s+$//gr } split /…/, $reason;
+    is("@missing", '', $reason);
+}
+
+# Links lead somewhere.
+for my $document (glob "$root/*.md $root/docs/*.md $root/examples/*/README.md") {
+    my $folder = $document =~ s{/[^/]*$}{}r;
+    for my $link (slurp($document) =~ /\]\(([^)#:]+)(?:#[^)]*)?\)/g) {
+        ok(-e "$folder/$link", substr($document, 1 + length $root) . " leads to $link");
+    }
+}
+
+# The manual page of the policy has every key that the policy knows.
+my $schema = slurp("$root/policy/schema.c");
+my $conf   = slurp("$root/docs/man/shim.conf.5");
+like($conf, qr/^\.(?:It )?Va .*\Q$_\E\b/m, "shim.conf(5) has $_") for $schema =~ /\.path = "([\w.]+)"/g;
+
+done_testing;
