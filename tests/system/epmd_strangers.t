@@ -19,7 +19,7 @@ use constant {
 my $NOTHING = qr/\{ok,\[\]\}|\{error,address\}/;    # what a node makes of an EPMD that hangs up, later or at once
 
 my $lab = Distguard::Lab->new;
-my ($guarded, $open, $stranger) = map { $lab->host($_) } qw(guarded open stranger);
+my ($guarded, $open, $stranger, $other) = map { $lab->host($_) } qw(guarded open stranger other);
 plan skip_all => 'nothing is guarded without the library' if !$guarded->shim_env;
 
 my @nodes = ($guarded->node('secret', long => 1, shim => 1), $open->node('secret', long => 1));
@@ -29,17 +29,21 @@ my $own    = $lab->temp_path('own');
 $lab->must(qw(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=stranger),
     '-addext', 'subjectAltName=DNS:stranger', '-keyout', "$own.key", '-out', "$own.pem");
 
-sub refusals { $guarded->log(qr/event=refused peer=\Q${\$stranger->ip}\E:.* role=epmd/) }
+# A refusal is logged once a minute for each peer and reason: each client comes from an address of its own.
+my @sources = $stranger->more_addresses(19);
 
-# `client` asks the EPMD at an address and gives what it was told.
+# `client` asks the EPMD at an address and gives what it was told, as the stranger from its next address, or as `from` says.
 sub is_refused {
-    my ($client, $reason) = @_;
-    my $before = () = refusals();
+    my ($client, $reason, $from) = @_;
+    if (!defined $from) {
+        $from = shift @sources // die 'no address left';
+        $stranger->speak_from($from);
+    }
     is($client->($guarded->ip), '', 'the guarded EPMD tells nothing');
-    my @new;
-    wait_for(10, sub { @new = refusals(); splice @new, 0, $before; @new });
-    cmp_ok(scalar @new, '>', 0, 'the log says who') or diag 'the whole log: ', $guarded->log;
-    cmp_ok(scalar(grep { /$reason/ } @new), '>', 0, 'and why') or diag @new;
+    my @lines;
+    wait_for(10, sub { @lines = $guarded->log(qr/event=refused peer=\Q$from\E:.* role=epmd/) });
+    cmp_ok(scalar @lines, '>', 0, 'the log says who') or diag 'the whole log: ', $guarded->log;
+    cmp_ok(scalar(grep { /$reason/ } @lines), '>', 0, 'and why') or diag @lines;
 }
 
 # The same, and as the control what the unguarded one tells it.
@@ -100,9 +104,9 @@ subtest 'TLS with a certificate that it signed itself' => sub {
 };
 
 subtest 'a node guarded under another authority' => sub {
-    $stranger->shim(pki => $lab->pki('other'));
-    my $foreign = $stranger->node('foreign', long => 1, shim => 1);
-    is_refused(sub { $foreign->call(qq(net_adm:names("$_[0]"))) =~ s/$NOTHING//r }, qr/unknown CA/);
+    $other->shim(pki => $lab->pki('other'));
+    my $foreign = $other->node('foreign', long => 1, shim => 1);
+    is_refused(sub { $foreign->call(qq(net_adm:names("$_[0]"))) =~ s/$NOTHING//r }, qr/unknown CA/, $other->ip);
     is($foreign->call("net_adm:ping('secret\@${\$guarded->ip}')"), 'pang', 'and it connects to nobody');
 };
 

@@ -42,6 +42,7 @@ sub end_epmd {
 
 subtest 'without the library' => sub {
     $alpha->must(qw(epmd -daemon));
+    wait_for(10, sub { listeners($alpha, 'epmd') == 2 });
     is_deeply([listeners($alpha, 'epmd')], at(EPMD_PORT, '0.0.0.0', '::'), 'it listens everywhere');
     is_deeply([reached($beta, $alpha, EPMD_PORT)], [$alpha->addresses], 'as another host finds out');
     end_epmd();

@@ -93,6 +93,12 @@ sub more_addresses {
     return @more;
 }
 
+# Where the host's connections come from from now on, if their programs do not say: one of its addresses on eth0.
+sub speak_from {
+    my ($self, $address) = @_;
+    $self->must(qw(ip route replace 10.77.0.0/24 dev eth0 proto kernel scope link src), $address);
+}
+
 sub lab  { $_[0]{lab} }
 sub name { $_[0]{name} }
 sub ip   { $_[0]{ip} }
