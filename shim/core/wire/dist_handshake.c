@@ -68,7 +68,7 @@ enum dg_dist_verdict dg_dist_from_peer(struct dg_dist_handshake *handshake, cons
     if (!handshake->peer_is_named && (handshake->we_accept || message[0] == TAG_ACK)) {
         return DG_DIST_BROKEN;
     }
-    handshake->over = !handshake->we_accept && message[0] == TAG_ACK;
+    handshake->over = handshake->over || (!handshake->we_accept && message[0] == TAG_ACK);
     return DG_DIST_PASS;
 }
 
