@@ -50,7 +50,14 @@ test:
 	$(MAKE) all test-programs
 	$(PROVE) $(CHOSEN)
 
-test-programs: $(filter $(B)/%,$(CHOSEN))
+# One channel as a program, for the test that lets it talk to other people's TLS.
+CHANNEL_PROGRAM := $(B)/tests/peers/channel
+
+$(CHANNEL_PROGRAM): $(B)/obj/tests/peers/channel.o $(CLI_CORE_OBJ) $(POLICY_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $^ $(DG_LDFLAGS) $(LDFLAGS) $(CORE_LIBS)
+
+test-programs: $(CHANNEL_PROGRAM) $(filter $(B)/%,$(CHOSEN))
 
 # Every OTP, each with its own release of Debian: COLUMNS=25,29-nif and TESTS=tests/system/bulk.t choose (tests/matrix/run).
 # The trees are kept (tests/tools/otp-tree).
@@ -68,7 +75,7 @@ trees:
 test-matrix: trees all
 	DISTGUARD_BUILD=$(B) tests/matrix/run --columns '$(COLUMNS)' $(if $(filter command line,$(origin TESTS)),$(TESTS))
 
-LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(UNIT_SRC) $(SUPPORT_SRC)
+LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(UNIT_SRC) $(SUPPORT_SRC) tests/peers/channel.c
 
 # cppcheck does not know that a sentinel NULL is a pointer here, nor that an error is there to be filled in.
 CPPCHECK := cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
@@ -80,4 +87,4 @@ lint:
 	$(CPPCHECK) $(LINT_SRC)
 	printf '%s\n' $(LINT_SRC) | xargs -P2 -I FILE clang-tidy --quiet FILE -- $(DG_CFLAGS) -DDG_LIBDIR='""'
 
--include $(UNIT_SRC:%.c=$(B)/obj/%.d) $(UNIT_SRC:%.c=$(B)/asan/obj/%.d) $(TESTED_OBJ:$(B)/%.o=$(B)/asan/%.d)
+-include $(UNIT_SRC:%.c=$(B)/obj/%.d) $(B)/obj/tests/peers/channel.d $(UNIT_SRC:%.c=$(B)/asan/obj/%.d) $(TESTED_OBJ:$(B)/%.o=$(B)/asan/%.d)

@@ -262,7 +262,29 @@ static void test_a_flood_of_key_updates_ends_the_channel_and_the_peer_is_told(vo
     }
 }
 
-static void test_data_between_them_excuses_no_flood(void **state)
+static void test_much_data_between_them_is_no_flood(void **state)
+{
+    enum { SIZE = 1 << 20, TIMES = 10 };
+    static char bytes[SIZE], arrived[SIZE];
+
+    (void)state;
+    connect_ours(65536, 1);
+    kernel_ends[SERVER].capacity = 2 * SIZE;
+    for (int i = 0; i < TIMES; i++) {
+        size_t got = 0;
+
+        assert_int_equal(send_bytes(&ends, CLIENT, bytes, SIZE), SIZE);
+        while (got < SIZE) {
+            ssize_t part = receive_bytes(&ends, SERVER, arrived, SIZE);
+
+            assert_true(part > 0);
+            got += (size_t)part;
+        }
+    }
+    part_ours();
+}
+
+static void test_little_data_between_them_excuses_no_flood(void **state)
 {
     int taken = 0;
 
@@ -341,7 +363,8 @@ int main(void)
         cmocka_unit_test(test_one_key_update_answers_many_requests),
         cmocka_unit_test(test_requests_pile_nothing_up_while_a_write_is_blocked),
         cmocka_unit_test(test_a_flood_of_key_updates_ends_the_channel_and_the_peer_is_told),
-        cmocka_unit_test(test_data_between_them_excuses_no_flood),
+        cmocka_unit_test(test_much_data_between_them_is_no_flood),
+        cmocka_unit_test(test_little_data_between_them_excuses_no_flood),
         cmocka_unit_test(test_as_many_as_the_limit_lets_are_no_flood),
         cmocka_unit_test(test_what_was_there_before_a_flood_is_delivered),
         cmocka_unit_test(test_a_key_update_with_something_behind_it_ends_the_channel),

@@ -27,7 +27,7 @@ struct dg_keys {
     size_t secret_size;
     uint8_t iv[DG_NONCE_SIZE]; /* TLS 1.2: the salt, and zeros */
     uint64_t sequence;         /* of the next record under these keys */
-    uint64_t bytes;            /* of plaintext that were sealed under them */
+    uint64_t bytes;            /* of plaintext that were sealed or opened under them */
     bool sealing;
     bool fixed; /* opening: the cipher holds the nonce's fixed part, and takes the rest alone */
 };

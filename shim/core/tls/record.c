@@ -267,6 +267,7 @@ enum dg_opened dg_open(struct dg_keys *keys, const uint8_t *record, size_t size,
         OPENSSL_cleanse(plaintext, dg_open_room(size));
         return DG_OPEN_BAD;
     }
+    keys->bytes += size - overhead;
     *plaintext_size = size - overhead;
     while (*type == 0 && *plaintext_size > 0) { /* padding */
         *type = plaintext[--*plaintext_size];
