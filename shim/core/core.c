@@ -7,6 +7,7 @@
 
 #include "shim/core/report/log.h"
 #include "shim/core/report/repeats.h"
+#include "shim/core/report/status.h"
 #include "shim/core/rules.h"
 #include "shim/core/socket/hooks.h"
 #include "shim/core/socket/in_flight.h"
@@ -76,6 +77,9 @@ static int start(const char *program, const struct dg_policy *policy, struct dg_
     if (dg_check_placement(policy, error) != 0 ||
         (dg_core.program.kind == DG_PROGRAM_EPMD && dg_prepare_epmd(policy, error) != 0)) {
         return -1;
+    }
+    if (dg_status_start(program) != 0) {
+        return dg_fail(error, "fork handlers cannot be registered: out of memory");
     }
     if (dg_tls_start(error) != 0 || dg_rules_start(error) != 0) {
         return -1;

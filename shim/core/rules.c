@@ -10,7 +10,9 @@
 #include "policy/changes.h"
 #include "shim/core/files.h"
 #include "shim/core/report/log.h"
+#include "shim/core/report/status.h"
 #include "shim/core/socket/isolation.h"
+#include "shim/core/tls/describe.h"
 
 static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct dg_rules *current; /* under current_lock */
@@ -102,6 +104,17 @@ static void publish(struct dg_rules *rules)
     dg_rules_release(old);
 }
 
+static void show(const struct dg_rules *rules)
+{
+    struct dg_certificate_description description = {.expires = 0};
+    struct dg_error unused;
+
+    if (rules->credentials != NULL) {
+        (void)dg_certificate_describe(rules->policy->tls.certificate, &description, &unused);
+    }
+    dg_status_policy(rules->policy, rules->generation, description.expires);
+}
+
 int dg_rules_read(struct dg_error *error)
 {
     const char *profile = secure_getenv("DISTGUARD_PROFILE");
@@ -124,7 +137,11 @@ int dg_rules_read(struct dg_error *error)
 int dg_rules_start(struct dg_error *error)
 {
     stamp = dg_files_look(current->policy);
-    return dg_credentials_load(current->policy, &current->credentials, error);
+    if (dg_credentials_load(current->policy, &current->credentials, error) != 0) {
+        return -1;
+    }
+    show(current);
+    return 0;
 }
 
 /* --- renewing --- */
@@ -179,6 +196,7 @@ static void reload(const struct dg_rules *before)
     if (rules == NULL) {
         dg_log(DG_LOG_ERROR, "reload_failed", "reason", error.text, "policy", before->policy->file,
                "kept", "what counted before", NULL);
+        dg_status_reload_failed();
         stamp = seen;
         return;
     }
@@ -187,6 +205,7 @@ static void reload(const struct dg_rules *before)
         stamp.identity = 0; /* perhaps while it was read: to be read again */
     }
     publish(rules);
+    show(rules);
     tell(rules, before->policy);
 }
 

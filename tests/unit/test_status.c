@@ -97,6 +97,7 @@ static struct dg_status_connection made(const char *peer)
     return (struct dg_status_connection){.role = DG_PAGE_DISTRIBUTION,
                                          .direction = DG_PAGE_IN,
                                          .state = DG_PAGE_HANDSHAKE,
+                                         .generation = 7,
                                          .peer = peer};
 }
 
@@ -143,7 +144,7 @@ static void test_a_connection_is_there_from_its_beginning_to_its_end(void **stat
     (void)state;
     assert_non_null(found);
     assert_int_equal(found->state, DG_PAGE_HANDSHAKE);
-    assert_int_equal(found->generation, 1);
+    assert_int_equal(found->generation, 7);
     since = found->since;
     assert_true(since > INT64_C(1600000000000));
 
@@ -676,7 +677,7 @@ static int start(void **state)
     if (dg_status_start("beam.smp") != 0) {
         return -1;
     }
-    dg_status_policy(&policy, 4102444800);
+    dg_status_policy(&policy, 1, 4102444800);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/syslog.h>
 #include <unistd.h>
 
+#include "shim/core/report/status.h"
 #include "shim/core/report/targets.h"
 #include "shim/core/report/timestamp.h"
 
@@ -110,8 +111,10 @@ static void write_line(enum dg_log_level level, const char *event, va_list pairs
     size += suffix_size;
     if (log_state.target != DG_LOG_TO_SYSLOG) /* a datagram ends by itself */
         line[size++] = '\n';
-    if (!deliver(line, size))
+    if (!deliver(line, size)) {
         atomic_fetch_add(&dropped_lines, dropped + 1);
+        dg_status_line_dropped();
+    }
 }
 
 void dg_log(enum dg_log_level level, const char *event, ...)

@@ -294,13 +294,14 @@ static void remember_files(const struct dg_policy *policy)
     }
 }
 
-void dg_status_policy(const struct dg_policy *policy, int64_t certificate_expires)
+void dg_status_policy(const struct dg_policy *policy, uint64_t generation,
+                      int64_t certificate_expires)
 {
     struct dg_page *page;
     int saved = errno;
 
     pthread_mutex_lock(&lock);
-    facts.generation++;
+    facts.generation = generation;
     facts.loaded = dg_status_now();
     facts.certificate_expires = certificate_expires * 1000;
     dg_status_text(facts.mode, sizeof facts.mode, dg_mode_name(policy->mode));
@@ -311,22 +312,12 @@ void dg_status_policy(const struct dg_policy *policy, int64_t certificate_expire
     page = dg_status_lock();
     if (page != NULL) {
         publish_facts(page);
-        if (facts.generation > 1) {
+        if (generation > 1) {
             atomic_fetch_add(&page->counters.reloads, 1);
         }
         dg_status_unlock();
     }
     errno = saved;
-}
-
-uint64_t dg_status_generation(void)
-{
-    uint64_t generation;
-
-    pthread_mutex_lock(&lock);
-    generation = facts.generation;
-    pthread_mutex_unlock(&lock);
-    return generation;
 }
 
 void dg_status_reload_failed(void)

@@ -23,15 +23,13 @@
  * handlers. Returns 0 or an errno of theirs. */
 int dg_status_start(const char *program);
 
-/* The policy that counts from now on: at start, and after each reload. `certificate_expires`: of
- * the first of its chain to expire, seconds since 1970; 0: not known. */
-void dg_status_policy(const struct dg_policy *policy, int64_t certificate_expires);
+/* The policy that counts from now on: generation 1 at start, and one more after each reload.
+ * `certificate_expires`: the first of its chain, seconds since 1970; 0: not known. */
+void dg_status_policy(const struct dg_policy *policy, uint64_t generation,
+                      int64_t certificate_expires);
 
 /* A reload that failed: the policy that was, stays. */
 void dg_status_reload_failed(void);
-
-/* How often the policy has been set: what connections remember of it. */
-uint64_t dg_status_generation(void);
 
 /* --- connections --- */
 
@@ -40,7 +38,8 @@ struct dg_status_connection {
     enum dg_page_role role;
     enum dg_page_direction direction;
     enum dg_page_state state;
-    const char *peer; /* address and port */
+    uint64_t generation; /* of the policy under which it came to be */
+    const char *peer;    /* address and port */
     const char *node;
     const char *certificate;
     const char *version;
@@ -52,7 +51,7 @@ struct dg_status_connection {
  * no harm. */
 typedef uint32_t dg_status_record;
 
-/* Enters a connection, and tells its record: never 0, but where there is no page. */
+/* Enters a connection, and tells its record: never 0. */
 dg_status_record dg_status_connected(const struct dg_status_connection *connection);
 
 /* What is known of it now, in place of what was; `since` and the counters stay. */
@@ -86,13 +85,18 @@ dg_status_record dg_status_listening(enum dg_page_role role, const char *asked, 
 extern struct dg_page *_Atomic dg_status_page;
 extern _Atomic uint32_t dg_status_epoch;
 
-enum { DG_STATUS_INDEX_BITS = 16, DG_STATUS_UNLISTED = 0xffff };
+enum {
+    DG_STATUS_INDEX_BITS = 16,
+    DG_STATUS_INDEX = 0xffff,
+    DG_STATUS_UNLISTED = 0xffff, /* the table had no room */
+    DG_STATUS_NOWHERE = 0xfffe,  /* there was no page */
+};
 
 /* The connection of a record; NULL where it is of another process, of none, or not in the table. */
 static inline struct dg_page_connection *dg_status_find(dg_status_record record)
 {
     uint32_t epoch = atomic_load_explicit(&dg_status_epoch, memory_order_relaxed);
-    uint32_t index = record & DG_STATUS_UNLISTED;
+    uint32_t index = record & DG_STATUS_INDEX;
 
     if (record >> DG_STATUS_INDEX_BITS != epoch || index >= DG_PAGE_CONNECTIONS) {
         return NULL;
@@ -100,7 +104,7 @@ static inline struct dg_page_connection *dg_status_find(dg_status_record record)
     return &atomic_load_explicit(&dg_status_page, memory_order_relaxed)->connections[index];
 }
 
-/* The slow way, for connections that the table had no room for. */
+/* The slow way, for connections that are in no table. */
 void dg_status_moved_unlisted(dg_status_record record, enum dg_page_direction direction,
                               uint64_t bytes);
 

@@ -48,6 +48,7 @@ static void describe(struct dg_page_connection *record, const struct dg_status_c
     record->role = known->role;
     record->direction = known->direction;
     record->state = known->state;
+    record->generation = known->generation;
     dg_status_text(record->peer, sizeof record->peer, known->peer);
     dg_status_text(record->node, sizeof record->node, known->node);
     dg_status_text(record->certificate, sizeof record->certificate, known->certificate);
@@ -56,14 +57,11 @@ static void describe(struct dg_page_connection *record, const struct dg_status_c
     dg_status_text(record->group, sizeof record->group, known->group);
 }
 
-static void enter(struct dg_page *page, uint32_t index, const struct dg_status_connection *known)
+static void enter(struct dg_page_connection *record, const struct dg_status_connection *known)
 {
-    struct dg_page_connection *record = &page->connections[index];
-
     dg_status_begin(&record->sequence);
     record->used = 1;
     record->since = dg_status_now();
-    record->generation = page->process.generation;
     describe(record, known);
     for (int i = 0; i < DG_PAGE_DIRECTIONS; i++) {
         atomic_store(&record->bytes[i], 0);
@@ -76,21 +74,19 @@ static void enter(struct dg_page *page, uint32_t index, const struct dg_status_c
 dg_status_record dg_status_connected(const struct dg_status_connection *connection)
 {
     struct dg_page *page = dg_status_lock();
-    dg_status_record record = 0;
-    uint32_t index;
+    uint32_t index = DG_STATUS_NOWHERE;
 
     if (page != NULL) {
         index = take(connections_taken, DG_PAGE_CONNECTIONS, &page->connection_count);
         if (index < DG_PAGE_CONNECTIONS) {
-            enter(page, index, connection);
+            enter(&page->connections[index], connection);
         } else {
             atomic_fetch_add(&page->counters.unlisted, 1);
             index = DG_STATUS_UNLISTED;
         }
-        record = handle(index);
         dg_status_unlock();
     }
-    return record;
+    return handle(index);
 }
 
 void dg_status_changed(dg_status_record record, const struct dg_status_connection *connection)
@@ -140,7 +136,7 @@ static void strike_out_listener(struct dg_page *page, uint32_t index)
 
 void dg_status_closed(dg_status_record record)
 {
-    uint32_t index = record & DG_STATUS_UNLISTED;
+    uint32_t index = record & DG_STATUS_INDEX;
     struct dg_page *page = is_current(record) ? dg_status_lock_existing() : NULL;
 
     if (page == NULL) {

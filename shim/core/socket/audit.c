@@ -1,10 +1,12 @@
 #include "shim/core/socket/audit.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "shim/core/report/log.h"
 #include "shim/core/report/repeats.h"
 #include "shim/core/socket/address.h"
+#include "shim/core/socket/show.h"
 
 /* Seconds in which a peer's refusals for one reason are logged once. */
 enum { REFUSED_WINDOW = 60 };
@@ -67,6 +69,7 @@ static void refused(const struct dg_socket *socket, const char *reason, const ch
     char count[16];
     unsigned unsaid;
 
+    dg_show_refused(socket, reason, node);
     if (!is_news(&socket->peer, reason, window, &unsaid)) {
         return;
     }
@@ -92,6 +95,7 @@ void dg_audit_turned_away(const struct sockaddr_storage *from, const char *role,
     char count[16];
     unsigned unsaid;
 
+    dg_show_turned_away(from, strcmp(role, "epmd") == 0, reason);
     if (!is_news(from, reason, REFUSED_WINDOW, &unsaid)) {
         return;
     }
@@ -100,12 +104,13 @@ void dg_audit_turned_away(const struct sockaddr_storage *from, const char *role,
            reason, "repeated", count_text(unsaid, count), NULL);
 }
 
-void dg_audit_plaintext(const struct dg_socket *socket)
+void dg_audit_plaintext(struct dg_socket *socket)
 {
     char peer[DG_ADDRESS_TEXT];
     char kind[DG_REPEATS_REASON];
     unsigned unsaid;
 
+    dg_show_plaintext(socket);
     (void)snprintf(kind, sizeof kind, "plaintext %s %s %s %s", role(socket), direction(socket),
                    socket->plain_by, socket->node != NULL ? socket->node : "");
     if (!is_news(&socket->peer, kind, PLAINTEXT_WINDOW, &unsaid)) {
@@ -116,10 +121,11 @@ void dg_audit_plaintext(const struct dg_socket *socket)
            direction(socket), "node", socket->node, "rule", socket->plain_by, NULL);
 }
 
-void dg_audit_admitted(const struct dg_socket *socket)
+void dg_audit_admitted(struct dg_socket *socket)
 {
     char peer[DG_ADDRESS_TEXT];
 
+    dg_show_admitted(socket);
     dg_address_print(&socket->peer, peer);
     dg_log(DG_LOG_INFO, "admitted", "peer", peer, "role", role(socket), "direction",
            direction(socket), "node", socket->node, "certificate",

@@ -1,4 +1,4 @@
-/* What the log is told of sockets. All take the socket locked. */
+/* What the log and the status page are told of sockets. All take the socket locked. */
 #ifndef DISTGUARD_SOCKET_AUDIT_H
 #define DISTGUARD_SOCKET_AUDIT_H
 
@@ -16,10 +16,10 @@ void dg_audit_turned_away(const struct sockaddr_storage *from, const char *role,
                           const char *reason);
 
 /* A plaintext connection that the policy lets pass; its node's name is known by now, if ever. */
-void dg_audit_plaintext(const struct dg_socket *socket);
+void dg_audit_plaintext(struct dg_socket *socket);
 
 /* A peer that may join: by its certificate, and for distribution by its node's name. */
-void dg_audit_admitted(const struct dg_socket *socket);
+void dg_audit_admitted(struct dg_socket *socket);
 
 /* Tells of a channel's way from `before` to what it is now: refused, broken, and for one to an
  * EPMD, where no node is named, admitted. */

@@ -11,6 +11,7 @@
 #include "shim/core/socket/in_flight.h"
 #include "shim/core/socket/isolation.h"
 #include "shim/core/socket/learned.h"
+#include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
 
 static bool is_node(void)
@@ -18,13 +19,13 @@ static bool is_node(void)
     return dg_core.program.kind != DG_PROGRAM_EPMD;
 }
 
-static uint16_t local_port(int fd)
+static struct sockaddr_storage own_address(int fd)
 {
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
 
     (void)getsockname(fd, (struct sockaddr *)&address, &size);
-    return dg_address_port(&address);
+    return address;
 }
 
 /* A socket that cannot be watched cannot be guarded: it does not come to be. */
@@ -143,12 +144,18 @@ bool dg_hook_bind(int fd, const struct sockaddr *address, socklen_t size, int *r
 bool dg_hook_listen(int fd, int backlog, int *result)
 {
     struct dg_socket *socket = dg_table_lock(fd);
+    struct sockaddr_storage own;
 
     (void)result;
     if (socket != NULL) {
+        own = own_address(fd);
         socket->role = DG_ROLE_LISTENER;
-        socket->port = local_port(fd);
+        socket->port = dg_address_port(&own);
         socket->backlog = backlog;
+        /* Any other becomes known for distribution's when the node registers it. */
+        if (dg_address_is_internet(socket->peer.ss_family)) {
+            dg_show_listener(socket, &socket->peer, &own);
+        }
         dg_table_unlock(socket);
     }
     return false;

@@ -12,6 +12,7 @@
 #include "shim/core/socket/audit.h"
 #include "shim/core/socket/isolation.h"
 #include "shim/core/socket/roles.h"
+#include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
 #include "shim/core/wire/epmd.h"
 #include "shim/core/wire/tls_record.h"
@@ -304,6 +305,7 @@ static ssize_t receive_some(struct dg_socket *socket, int fd, struct iovec *rest
     size = dg_channel_receive(socket->channel, fd, rest, 1, false);
     error = errno;
     dg_audit_channel(socket, before);
+    dg_show_moved(socket, DG_PAGE_IN, size);
     errno = error;
     return size;
 }

@@ -11,6 +11,7 @@
 #include "shim/core/core.h"
 #include "shim/core/socket/epmd_queue.h"
 #include "shim/core/socket/hooks.h"
+#include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
 
 enum { MOST_POLLED = FD_SETSIZE + 1024 };
@@ -27,6 +28,17 @@ struct question {
 static const short events_of[3] = {POLLIN, POLLOUT, POLLPRI};
 static const short answers_of[3] = {POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI};
 
+static void take_over(struct dg_socket *socket, int fd)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t size = sizeof own;
+
+    socket->foreign = true;
+    if (getsockname(fd, (struct sockaddr *)&own, &size) == 0) {
+        dg_show_listener(socket, &own, &own);
+    }
+}
+
 /* systemd's listeners were made by nobody we have seen; they are known by what they are. */
 static bool is_listener(int fd)
 {
@@ -39,7 +51,7 @@ static bool is_listener(int fd)
         listening != 0) {
         socket = dg_table_watch(fd, DG_ROLE_LISTENER);
         if (socket != NULL) {
-            socket->foreign = true;
+            take_over(socket, fd);
         }
     }
     is = socket != NULL && socket->role == DG_ROLE_LISTENER;

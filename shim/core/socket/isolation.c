@@ -14,6 +14,7 @@
 #include "shim/core/socket/learned.h"
 #include "shim/core/socket/placement.h"
 #include "shim/core/socket/relocate.h"
+#include "shim/core/socket/show.h"
 
 enum { PLACE_TEXT = 300 };
 
@@ -96,12 +97,27 @@ bool dg_is_v6only(int fd)
     return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, &size) == 0 && on != 0;
 }
 
-static int isolate_one(const struct dg_policy *policy, int fd, int backlog, struct dg_error *error)
+/* `before`: where it was, which is what the program asked for unless bind(2) moved it already. */
+static void show_listener(struct dg_socket *socket, int fd, const struct sockaddr_storage *before)
+{
+    struct sockaddr_storage bound = {0};
+    socklen_t size = sizeof bound;
+
+    if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0) {
+        dg_show_listener(socket,
+                         dg_address_is_internet(socket->peer.ss_family) ? &socket->peer : before,
+                         &bound);
+    }
+}
+
+static int isolate_one(const struct dg_policy *policy, struct dg_socket *socket, int fd,
+                       struct dg_error *error)
 {
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
     struct dg_host asked;
     struct dg_host to;
+    int result = 0;
 
     if (getsockname(fd, (struct sockaddr *)&address, &size) != 0 ||
         !dg_address_host(&address, &asked)) {
@@ -111,13 +127,18 @@ static int isolate_one(const struct dg_policy *policy, int fd, int backlog, stru
     switch (dg_judge_bind(&policy->distribution.bind, &asked,
                           address.ss_family == AF_INET6 && dg_is_v6only(fd), &to, error)) {
     case DG_BIND_KEEP:
-        return 0;
+        break;
     case DG_BIND_MOVE:
-        return dg_relocate(fd, &to, backlog, error);
+        result = dg_relocate(fd, &to, socket->backlog, error);
+        break;
     case DG_BIND_REFUSE:
     default:
         return -1;
     }
+    if (result == 0) {
+        show_listener(socket, fd, &address);
+    }
+    return result;
 }
 
 int dg_isolate_listener(const struct dg_policy *policy, uint16_t port, struct dg_error *error)
@@ -136,7 +157,7 @@ int dg_isolate_listener(const struct dg_policy *policy, uint16_t port, struct dg
             continue;
         }
         if (socket->role == DG_ROLE_LISTENER && socket->port == port) {
-            result = isolate_one(policy, fd, socket->backlog, error);
+            result = isolate_one(policy, socket, fd, error);
             found++;
         }
         dg_table_unlock(socket);

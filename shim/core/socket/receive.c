@@ -14,6 +14,7 @@
 #include "shim/core/socket/hooks.h"
 #include "shim/core/socket/joining.h"
 #include "shim/core/socket/roles.h"
+#include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
 
 /* What epmd is given of a request that came whole before it saw the connection. */
@@ -65,6 +66,7 @@ static enum dg_attempt receive_guarded(struct dg_socket *socket, int fd, struct 
     if (*result > 0) {
         dg_gathering_hear(&socket->gathering);
     }
+    dg_show_moved(socket, DG_PAGE_IN, (flags & MSG_PEEK) == 0 ? *result : 0);
     if (*result > 0 && (flags & MSG_PEEK) == 0) {
         dg_learn_from_answer(socket, message->msg_iov, (int)message->msg_iovlen, (size_t)*result);
     }

@@ -14,6 +14,7 @@
 #include "shim/core/socket/hooks.h"
 #include "shim/core/socket/joining.h"
 #include "shim/core/socket/roles.h"
+#include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
 
 static size_t vector_size(const struct iovec *vector, int count)
@@ -49,6 +50,7 @@ static enum dg_attempt send_guarded(struct dg_socket *socket, int fd, const stru
     }
     attempt = dg_attempt_of_channel(dg_joining_send(socket, fd, vector, count), result);
     dg_audit_channel(socket, before);
+    dg_show_moved(socket, DG_PAGE_OUT, *result);
     return attempt;
 }
 

@@ -122,6 +122,7 @@ static void reset(struct dg_socket *socket, enum dg_role role)
     socket->joining = NULL;
     socket->naming = NULL;
     socket->gathering = (struct dg_gathering){0};
+    socket->status = 0;
 }
 
 /* What the socket has of its own. */
@@ -139,6 +140,8 @@ static void clear(struct dg_socket *socket)
     socket->naming = NULL;
     dg_rules_release(socket->rules);
     socket->rules = NULL;
+    dg_status_closed(socket->status);
+    socket->status = 0;
 }
 
 static void raise_end(int fd)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "shim/core/report/status.h"
 #include "shim/core/socket/gathering.h"
 #include "shim/core/tls/channel.h"
 #include "shim/core/wire/epmd.h"
@@ -74,6 +75,7 @@ struct dg_socket {
     struct dg_joining *joining;    /* GUARDED: while the distribution handshake runs inside TLS */
     struct dg_naming *naming;      /* PLAIN_NAMING */
     struct dg_gathering gathering; /* GUARDED */
+    dg_status_record status;       /* of a connection or a listener; 0: none yet */
 };
 
 /* The table itself, for the interposers' quick look; index below DG_TABLE_SIZE. */
