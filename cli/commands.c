@@ -67,6 +67,26 @@ const struct dg_command dg_commands[] = {
         .run = dg_command_explain,
     },
     {
+        .name = "status",
+        .usage = "[--json | --prometheus] [PID...]",
+        .summary = "say which Erlang programs of this host are guarded, and which are not and why",
+        .details =
+            "  --json             JSON on a terminal, too; in a pipe it is JSON anyway\n"
+            "  --prometheus       metrics, for node_exporter's textfile collector\n"
+            "\n"
+            "Looks at every beam, epmd and erl_call, those in containers too, or at each PID: "
+            "mode\n"
+            "and policy, listeners, connections, plaintext peers, refusals. Others' processes are\n"
+            "shown to root alone.\n"
+            "\n"
+            "Exit status: 0 if all are guarded, 1 if one is not or cannot be looked at, else 2 if "
+            "a\n"
+            "certificate expires within 7 days, 3 for a mistake in usage, 4 if there is no answer\n"
+            "(no such process, no /proc).\n",
+        .usage_status = DG_EXIT_STATUS_USAGE,
+        .run = dg_command_status,
+    },
+    {
         .name = "scan",
         .usage = "[--json] [--ports LIST] [--timeout SECONDS] [--rate N] HOST[:PORT]...",
         .summary = "look at EPMD and distribution of hosts as a stranger sees them",

@@ -11,6 +11,7 @@ enum dg_exit {
     DG_EXIT_OK = 0,
     DG_EXIT_FAILURE = 1,
     DG_EXIT_USAGE = 2,
+    DG_EXIT_STATUS_USAGE = 3, /* of `status`, whose 1 and 2 are for monitoring */
     /* As env(1), nohup(1) and timeout(1) have them. */
     DG_EXIT_CANNOT_EXECUTE = 126,
     DG_EXIT_NOT_FOUND = 127,
@@ -21,6 +22,7 @@ struct dg_command {
     const char *usage;   /* what follows the name */
     const char *summary; /* one line */
     const char *details; /* options and the rest, for its own help */
+    int usage_status;    /* exit status for a mistake in usage; 0: DG_EXIT_USAGE */
     /* argv[0] is the name's last word. Returns the exit status. */
     int (*run)(const struct dg_command *command, int argc, char **argv);
 };
@@ -40,6 +42,7 @@ bool dg_command_is_group(const char *word);
 int dg_command_run(const struct dg_command *command, int argc, char **argv);
 int dg_command_check(const struct dg_command *command, int argc, char **argv);
 int dg_command_explain(const struct dg_command *command, int argc, char **argv);
+int dg_command_status(const struct dg_command *command, int argc, char **argv);
 int dg_command_scan(const struct dg_command *command, int argc, char **argv);
 int dg_command_enable(const struct dg_command *command, int argc, char **argv);
 int dg_command_disable(const struct dg_command *command, int argc, char **argv);

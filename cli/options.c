@@ -22,7 +22,7 @@ int dg_usage_error(const struct dg_command *command, const char *format, ...)
     va_end(arguments);
     dg_complain("%s: %s", command->name, mistake);
     (void)fprintf(stderr, "usage: distguard %s %s\n", command->name, command->usage);
-    return DG_EXIT_USAGE;
+    return command->usage_status != 0 ? command->usage_status : DG_EXIT_USAGE;
 }
 
 static int unknown_option(const struct dg_command *command, const char *word,

@@ -19,7 +19,7 @@
 
 /*
  * As getopt_long(3). Does not return for --help, which it answers, nor for a mistake, which it
- * explains before it ends the process with DG_EXIT_USAGE.
+ * explains before it ends the process with the command's status for it, DG_EXIT_USAGE mostly.
  */
 int dg_next_option(const struct dg_command *command, int argc, char **argv, const char *mode,
                    const struct option *options);

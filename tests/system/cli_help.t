@@ -9,7 +9,7 @@ use Test::More;
 
 use constant USAGE => 2;
 
-my @commands = ('run', 'check', 'explain', 'scan', 'enable', 'disable', 'pki init', 'pki issue', 'help');
+my @commands = ('run', 'check', 'explain', 'status', 'scan', 'enable', 'disable', 'pki init', 'pki issue', 'help');
 
 sub answers {
     my ($name, $arguments, $expected) = @_;
