@@ -21,6 +21,9 @@ my $lab = Distguard::Lab->new;
 my ($alpha, $beta, $gamma) = map { $lab->host($_) } qw(alpha beta gamma);
 plan skip_all => 'nothing is refused without the library' if !$alpha->shim_env;
 
+# A peer's refusals for one reason are logged once a minute: each stranger has an address of its own.
+my @strangers = $beta->more_addresses(2 * @CHOSEN);
+
 my $suite = $lab->temp_path('suite');
 $lab->must(home() . '/make', $suite);
 my %entry = ((map { $_->{name} => $_ } entries()), 'several-names' => \%NOT_IN_PEERS);
@@ -50,13 +53,13 @@ sub good_peer_joins {
     }
 }
 
-# One line of refusal with these words, about this peer.
+# A line of refusal with these words, about this peer.
 sub logged {
-    my ($direction, $entry) = @_;
-    my ($peer, $reason) = ($beta->ip, "certificate of the peer refused: $entry->{reason}");
+    my ($peer, $direction, $entry) = @_;
+    my $reason = "certificate of the peer refused: $entry->{reason}";
     my @lines;
-    wait_for(10, sub { @lines = $alpha->log(qr/event=refused .*direction=$direction.*\Q$reason\E/) });
-    like($lines[0] // '', qr/\bpeer=\Q$peer\E:\d+/, 'the log says why, and names the peer') or diag $alpha->log;
+    wait_for(10, sub { @lines = $alpha->log(qr/event=refused peer=\Q$peer\E:\d+ .*direction=$direction\b/) });
+    like($lines[0] // '', qr/reason="\Q$reason\E/, 'the log says why') or diag $alpha->log;
     unlike("@lines", qr/[^\x20-\x7e\n]/, 'in characters that harm no terminal');
 }
 
@@ -69,25 +72,28 @@ sub told {
 
 sub as_client {
     my ($entry) = @_;
-    my $client = $beta->run({ timeout => 20 }, qw(openssl s_client -quiet -connect), $alpha->ip . ':' . PORT, files_of($entry->{name}));
+    my $address = shift @strangers;
+    my $client = $beta->run({ timeout => 20 }, qw(openssl s_client -quiet -bind), $address, '-connect', $alpha->ip . ':' . PORT,
+        files_of($entry->{name}));
     told($client, $entry);
-    logged('in', $entry);
+    logged($address, 'in', $entry);
 }
 
 sub as_server {
     my ($entry) = @_;
-    my $server = $beta->spawn(qw(openssl s_server -www -naccept 1 -accept), PORT, files_of($entry->{name}));
+    my $address = shift @strangers;
+    my $server = $beta->spawn(qw(openssl s_server -www -naccept 1 -accept), "$address:${\PORT}", files_of($entry->{name}));
     wait_until('the server listens', 10, sub { $beta->must(qw(ss -Htln)) =~ /:${\PORT}\s/ });
-    is($a->call("net_kernel:connect_node('bad\@${\$beta->ip}')"), 'false', 'the node does not connect to it');
+    is($a->call("net_kernel:connect_node('bad\@$address')"), 'false', 'the node does not connect to it');
     ok($server->wait(10), 'it is hung up on') or $server->kill;
     told($server, $entry);
-    logged('out', $entry);
+    logged($address, 'out', $entry);
 }
 
 sub as_own {
     my ($entry) = @_;
-    my $conf = $beta->shim(conf => policy_with($entry->{name}), file => $lab->temp_path('conf'));
-    my $run = $beta->run({ env => { $beta->shim_env, DISTGUARD_CONF => $conf } }, qw(erl -noshell -eval halt(0).));
+    my $conf = $gamma->shim(conf => policy_with($entry->{name}), file => $lab->temp_path('conf'));
+    my $run = $gamma->run({ env => { $gamma->shim_env, DISTGUARD_CONF => $conf } }, qw(erl -noshell -eval halt(0).));
     if ($entry == \%NOT_IN_PEERS) {
         is($run->status, 0, 'a node starts with it') or diag $run->describe;
         return;
@@ -99,9 +105,7 @@ sub as_own {
 good_peer_joins();
 for my $name (@CHOSEN) {
     subtest $name => sub {
-        unlink $alpha->log_file;
         as_client($entry{$name});
-        unlink $alpha->log_file;
         as_server($entry{$name});
         as_own($entry{$name});
         ok($a->alive, 'the node lives on');
