@@ -94,6 +94,20 @@ static int explain_peer(const struct dg_question *question, const char *address)
     return status;
 }
 
+/* What `local` keeps out is no worse than a stranger, whom allow and prefer take. */
+static int explain_local_plaintext(const struct dg_question *question, const char *address)
+{
+    char *because;
+    int status;
+
+    if (question->policy->local == DG_LOCAL_ALLOW || question->policy->mode == DG_MODE_REQUIRE)
+        return explain_local(question, address);
+    because = dg_word("%s is this very host", address);
+    status = explain_transport(question, because);
+    free(because);
+    return status;
+}
+
 int dg_explain_accept(const struct dg_question *question)
 {
     char address[DG_NETWORK_TEXT];
@@ -105,7 +119,7 @@ int dg_explain_accept(const struct dg_question *question)
     if (!dg_host_is_loopback(&question->host))
         return explain_peer(question, address);
     if (question->plaintext && question->role == DG_ASKED_DISTRIBUTION)
-        return explain_local(question, address);
+        return explain_local_plaintext(question, address);
     return dg_answer_allowed("%s is this very host, which allow_from does not keep out (default)",
                              address);
 }

@@ -38,6 +38,7 @@ profiles: {
     allow: { inherit = "cluster"; mode = "allow"; };
     prefer: { inherit = "cluster"; mode = "prefer";
         peers = ( { dns = "*.example.org"; } ); };
+    moving: { inherit = "allow"; local = "deny"; };
 };
 END
 
@@ -153,6 +154,8 @@ subtest 'accept' => sub {
     refused('accept --profile single --from ::1 --plaintext',
         '::1 is this very host, but speaks plaintext, and local is deny (F:18)');
     allowed('accept --profile trusting --from ::1 --plaintext', '::1 is this very host, and local is allow (F:19)');
+    allowed('accept --profile moving --from ::1 --plaintext',
+        '::1 is this very host; in plaintext, as mode is allow (F:27)');
     allowed('accept --profile single --from 192.0.2.1',
         'distribution.allow_from is not set (default); over TLS, with a certificate of the CA');
     allowed('accept --profile allow --from 10.1.2.3 --plaintext',

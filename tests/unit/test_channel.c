@@ -151,6 +151,18 @@ static void test_a_peer_that_leaves_during_the_handshake_is_named_so(void **stat
     assert_eagain(&ends, CLIENT);
     kernel_ends[CLIENT].ended = true;
     assert_failed(&ends, CLIENT, ECONNRESET, "peer closed the connection during the TLS handshake");
+    assert_false(dg_channel_was_answered(ends.channel[CLIENT]));
+}
+
+static void test_a_peer_that_says_something_in_tls_has_answered(void **state)
+{
+    (void)state;
+    assert_eagain(&ends, CLIENT);
+    assert_false(dg_channel_was_answered(ends.channel[CLIENT]));
+    assert_true(dg_channel_was_answered(ends.channel[SERVER]));
+    assert_eagain(&ends, SERVER);
+    assert_eagain(&ends, CLIENT);
+    assert_true(dg_channel_was_answered(ends.channel[CLIENT]));
 }
 
 /* --- data */
@@ -508,6 +520,7 @@ int main(void)
         CONNECTED(test_a_handshake_that_takes_too_long_is_ended),
         CONNECTED(test_an_open_channel_knows_no_timeout),
         CONNECTED(test_a_peer_that_leaves_during_the_handshake_is_named_so),
+        CONNECTED(test_a_peer_that_says_something_in_tls_has_answered),
         OPEN(test_nothing_to_send_and_no_room_to_receive_are_no_errors),
         OPEN(test_a_hundred_messages_in_one_record_all_arrive_through_a_poller),
         OPEN(test_one_system_call_serves_one_large_enough_receive),

@@ -12,6 +12,10 @@
 enum { REFUSED_WINDOW = 60 };
 /* Who speaks plaintext is told once a day, as long as the connections come. */
 enum { PLAINTEXT_WINDOW = 24 * 60 * 60 };
+enum { REASON_SIZE = 512 };
+
+/* How the kinds of dg_audit_plaintext() begin; no reason of a refusal does. */
+#define PLAINTEXT_KIND "plaintext "
 
 static const char *role(const struct dg_socket *socket)
 {
@@ -41,6 +45,9 @@ static void tell_overdue(void)
     char count[16];
 
     while (dg_repeats_overdue(&rest)) {
+        if (strncmp(rest.reason, PLAINTEXT_KIND, strlen(PLAINTEXT_KIND)) == 0) {
+            continue; /* nobody was refused; who comes again is told again */
+        }
         dg_log(DG_LOG_WARNING, "refused", "peer", rest.peer, "reason", rest.reason, "repeated",
                count_text(rest.count, count), NULL);
     }
@@ -62,10 +69,26 @@ static bool is_news(const struct sockaddr_storage *peer, const char *reason, uns
     return first;
 }
 
-static void refused(const struct dg_socket *socket, const char *reason, const char *node,
+/* A peer that knows no TLS waits for more, or hangs up: what that means for the operator. */
+static const char *explained(const struct dg_socket *socket, const char *reason,
+                             char text[REASON_SIZE])
+{
+    if (socket->channel == NULL || dg_channel_was_answered(socket->channel)) {
+        return reason;
+    }
+    (void)snprintf(text, REASON_SIZE,
+                   "peer does not answer TLS, it may speak plaintext: put it into allow or prefer "
+                   "first, or this node back into allow (%s)",
+                   reason);
+    return text;
+}
+
+static void refused(const struct dg_socket *socket, const char *why, const char *node,
                     const char *certificate, unsigned window)
 {
     char peer[DG_ADDRESS_TEXT];
+    char text[REASON_SIZE];
+    const char *reason = explained(socket, why, text);
     char count[16];
     unsigned unsaid;
 
@@ -111,7 +134,7 @@ void dg_audit_plaintext(struct dg_socket *socket)
     unsigned unsaid;
 
     dg_show_plaintext(socket);
-    (void)snprintf(kind, sizeof kind, "plaintext %s %s %s %s", role(socket), direction(socket),
+    (void)snprintf(kind, sizeof kind, PLAINTEXT_KIND "%s %s %s %s", role(socket), direction(socket),
                    socket->plain_by, socket->node != NULL ? socket->node : "");
     if (!is_news(&socket->peer, kind, PLAINTEXT_WINDOW, &unsaid)) {
         return;

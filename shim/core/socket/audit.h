@@ -4,6 +4,19 @@
 
 #include "shim/core/socket/table.h"
 
+/* The words for plaintext where there must be none, and for plaintext of ours that nobody took. */
+#define DG_PLAINTEXT_REFUSED                                                                       \
+    "peer speaks plaintext, our mode is require: put this node into prefer until its peers speak " \
+    "TLS"
+#define DG_PLAINTEXT_UNANSWERED                                                                    \
+    "peer does not answer plaintext, its mode may be require, or it speaks a TLS of its own: "     \
+    "then "                                                                                        \
+    "put this node into prefer"
+#define DG_EPMD_UNANSWERED                                                                         \
+    "EPMD of the peer does not answer plaintext, its mode may be require: then put this node "     \
+    "into "                                                                                        \
+    "prefer"
+
 /* A connection that the policy ends; `reason` is for people, `node` the claimed name or NULL. */
 void dg_audit_refused(const struct dg_socket *socket, const char *reason, const char *node);
 

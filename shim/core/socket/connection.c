@@ -11,6 +11,7 @@
 #include "shim/core/socket/in_flight.h"
 #include "shim/core/socket/isolation.h"
 #include "shim/core/socket/learned.h"
+#include "shim/core/socket/naming.h"
 #include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
 
@@ -117,9 +118,7 @@ bool dg_hook_bind(int fd, const struct sockaddr *address, socklen_t size, int *r
     if (socket == NULL) {
         return false;
     }
-    if (socket->role == DG_ROLE_NEW) {
-        dg_rules_refresh(&socket->rules);
-    }
+    dg_rules_refresh(&socket->rules);
     rules = rules_for(socket->rules->policy, port);
     if (rules == NULL || !dg_address_host(&wanted, &asked)) {
         dg_table_unlock(socket);
@@ -184,16 +183,15 @@ static int begin(struct dg_socket *socket, int fd, const struct sockaddr *addres
 
 bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int *result)
 {
-    struct dg_socket *socket;
+    struct dg_socket *socket = dg_table_lock(fd);
     struct dg_error why = {""};
     int error = 0;
 
-    dg_rules_renew(); /* reads files: with no lock held */
-    socket = dg_table_lock(fd);
     if (socket == NULL) {
         return false;
     }
     if (may_begin(socket)) {
+        dg_rules_renew();
         dg_rules_refresh(&socket->rules);
         if (socket->rules->policy->mode == DG_MODE_OFF) {
             dg_table_forget(fd, socket);
@@ -217,7 +215,11 @@ bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int
 static void audit_unfinished(const struct dg_socket *socket)
 {
     if (socket->role == DG_ROLE_DISTRIBUTION_INCOMING) {
-        dg_audit_refused(socket, "peer has said nothing until the program hung up", NULL);
+        dg_audit_refused(socket,
+                         socket->first_kept > 0
+                             ? "peer has not finished its first message when the program hung up"
+                             : "peer has said nothing until the program hung up",
+                         NULL);
     } else if (dg_channel_get_state(socket->channel) == DG_CHANNEL_HANDSHAKE) {
         dg_audit_refused(socket, "TLS handshake not finished when the program hung up", NULL);
     } else if (!socket->admitted && dg_channel_get_state(socket->channel) == DG_CHANNEL_OPEN) {
@@ -241,7 +243,12 @@ static void last_of(struct dg_socket *socket, int fd)
         audit_unfinished(socket);
         break;
     case DG_ROLE_PLAIN_NAMING:
-        dg_audit_plaintext(socket);
+        dg_naming_tell(socket);
+        break;
+    case DG_ROLE_EPMD_ASKED:
+        if (socket->plain_by != NULL && socket->first_size == 0) {
+            dg_audit_refused(socket, DG_EPMD_UNANSWERED, NULL);
+        }
         break;
     case DG_ROLE_LISTENER:
         dg_forget_listener(socket->port);

@@ -98,7 +98,7 @@ static int next_to_go(const struct flight *coming, const struct dg_tls_policy *t
     int fd;
 
     pthread_mutex_lock(&lock);
-    *reason = "handshake not finished in time (tls.handshake_timeout)";
+    *reason = DG_HANDSHAKE_LATE;
     fd = choose_late(coming, tls->handshake_timeout);
     if (fd < 0) {
         fd = choose(coming, tls->max_handshakes < ROOM ? tls->max_handshakes : ROOM - 1, reason);
@@ -152,6 +152,23 @@ void dg_in_flight_leave(int fd)
         }
     }
     pthread_mutex_unlock(&lock);
+}
+
+bool dg_in_flight_is_late(int fd, double timeout)
+{
+    struct timespec now;
+    bool late = false;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < count; i++) {
+        if (flights[i].fd == fd) {
+            late = seconds_between(&flights[i].since, &now) > timeout;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return late;
 }
 
 void dg_in_flight_forked(void)

@@ -19,6 +19,12 @@ void dg_in_flight_enter(int fd, const struct sockaddr_storage *from, bool local)
  * are not in flight. */
 void dg_in_flight_leave(int fd);
 
+/* The words for one who takes longer than that. */
+#define DG_HANDSHAKE_LATE "handshake not finished in time (tls.handshake_timeout)"
+
+/* Whether it has been at it for longer than `timeout` seconds. */
+bool dg_in_flight_is_late(int fd, double timeout);
+
 /* In the child of a fork. */
 void dg_in_flight_forked(void);
 

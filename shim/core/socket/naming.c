@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/core/socket/audit.h"
 #include "shim/core/socket/claim.h"
 #include "shim/core/wire/bytes.h"
 #include "shim/core/wire/dist_handshake.h"
@@ -15,6 +16,7 @@ enum {
 
 struct dg_naming {
     struct dg_dist_handshake handshake;
+    bool answered; /* the peer has said something that is distribution */
     size_t have;
     uint8_t message[LENGTH + MESSAGE_MAX];
 };
@@ -49,8 +51,10 @@ static bool judge(struct dg_socket *socket, struct dg_naming *naming)
     naming->have = 0;
     switch (dg_dist_from_peer(&naming->handshake, naming->message + LENGTH, size, &claim)) {
     case DG_DIST_PASS:
+        naming->answered = true;
         return false;
     case DG_DIST_CLAIM:
+        naming->answered = true;
         dg_claim_note(socket, &claim);
         return true;
     case DG_DIST_BROKEN:
@@ -92,4 +96,13 @@ bool dg_naming_take(struct dg_socket *socket, const struct iovec *vector, int co
         size -= part;
     }
     return false;
+}
+
+void dg_naming_tell(struct dg_socket *socket)
+{
+    if (socket->incoming || socket->naming->answered) {
+        dg_audit_plaintext(socket);
+    } else {
+        dg_audit_refused(socket, DG_PLAINTEXT_UNANSWERED, NULL);
+    }
 }

@@ -114,9 +114,9 @@ void dg_name_plaintext(struct dg_socket *socket, const struct iovec *vector, int
 {
     if (dg_naming_take(socket, vector, count, size)) {
         socket->role = DG_ROLE_PLAIN;
+        dg_naming_tell(socket);
         dg_naming_free(socket->naming);
         socket->naming = NULL;
-        dg_audit_plaintext(socket);
     }
 }
 
@@ -199,7 +199,7 @@ static enum dg_decision decide_name_message(struct dg_socket *socket, int fd, bo
     char name[DG_FIRST_BYTES + 1];
     struct dg_error error = {""};
 
-    if (split) {
+    if (split && speaks_tls(socket)) {
         (void)dg_fail(&error, "distribution handshake written in pieces: its beginning has left in "
                               "plaintext");
     } else if (dg_may_connect(policy_of(socket), &socket->peer, &error) &&
@@ -342,21 +342,18 @@ enum dg_decision dg_decide_received(struct dg_socket *socket, int fd, const stru
 
 /* --- connections to our distribution listener --- */
 
-/* The rule that lets this peer in without TLS, or NULL with the reason. */
+/* The rule that lets this peer in without TLS, or NULL with the reason. What `local` keeps out of
+ * require is no worse than a stranger, whom allow and prefer take. */
 static const char *plaintext_rule(const struct dg_socket *socket, int fd, char *reason, size_t size)
 {
     const struct dg_policy *policy = policy_of(socket);
     struct sockaddr_storage own;
 
-    if (dg_peer_is_local(socket, fd, &own)) {
-        return dg_local_is_allowed(socket, &own, reason, size) ? dg_local_name(policy->local)
-                                                               : NULL;
-    }
-    if (takes_plaintext(socket)) {
-        return dg_mode_name(policy->mode);
-    }
     (void)snprintf(reason, size, "%s", DG_PLAINTEXT_REFUSED);
-    return NULL;
+    if (dg_peer_is_local(socket, fd, &own) && dg_local_is_allowed(socket, &own, reason, size)) {
+        return dg_local_name(policy->local);
+    }
+    return takes_plaintext(socket) ? dg_mode_name(policy->mode) : NULL;
 }
 
 static void refuse_plaintext(struct dg_socket *socket, int fd, const char *reason)
@@ -402,15 +399,21 @@ static enum dg_decision decide_plaintext(struct dg_socket *socket, int fd, size_
     }
 }
 
+/* TLS comes in: ours, or that of a VM that speaks it by itself, and judges by itself. */
+static enum dg_decision begin_tls(struct dg_socket *socket, int fd)
+{
+    if (dg_core.program.native_tls) {
+        dg_in_flight_leave(fd);
+        return DG_DECIDE_PASS;
+    }
+    return guard(socket, fd, DG_CHANNEL_SERVER);
+}
+
 enum dg_decision dg_decide_distribution(struct dg_socket *socket, int fd)
 {
     size_t kept = socket->first_kept;
     ssize_t size;
 
-    if (dg_core.program.native_tls) {
-        dg_in_flight_leave(fd);
-        return DG_DECIDE_PASS; /* the VM speaks TLS by itself, and judges by itself */
-    }
     size =
         dg_core.real.recv(fd, socket->first + kept, DG_FIRST_BYTES - kept, MSG_PEEK | MSG_DONTWAIT);
     if (size < 0) {
@@ -419,8 +422,12 @@ enum dg_decision dg_decide_distribution(struct dg_socket *socket, int fd)
     if (size == 0) {
         return DG_DECIDE_WATCH; /* the real call sees the end as well */
     }
+    if (dg_in_flight_is_late(fd, policy_of(socket)->tls.handshake_timeout)) {
+        dg_refuse(socket, fd, DG_HANDSHAKE_LATE, NULL);
+        return DG_DECIDE_REFUSED;
+    }
     if (socket->first[0] == DG_TLS_FIRST_BYTE) {
-        return guard(socket, fd, DG_CHANNEL_SERVER);
+        return begin_tls(socket, fd);
     }
     socket->first_size = (uint8_t)(kept + (size_t)size);
     return decide_plaintext(socket, fd, (size_t)size);

@@ -48,11 +48,6 @@ enum dg_decision dg_decide_distribution(struct dg_socket *socket, int fd);
 void dg_name_plaintext(struct dg_socket *socket, const struct iovec *vector, int count,
                        size_t size);
 
-/* The words for plaintext where there must be none. */
-#define DG_PLAINTEXT_REFUSED                                                                       \
-    "peer speaks plaintext, our mode is require: put this node into prefer until its peers speak " \
-    "TLS"
-
 /* Ends a connection: logged, shut down both ways so that a sleeping program wakes and learns of it.
  */
 void dg_refuse(struct dg_socket *socket, int fd, const char *reason, const char *node);

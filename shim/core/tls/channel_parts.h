@@ -9,7 +9,6 @@
 #include "shim/core/tls/buffer.h"
 #include "shim/core/tls/channel.h"
 #include "shim/core/tls/control.h"
-#include "shim/core/tls/cutting.h"
 #include "shim/core/tls/handshake.h"
 #include "shim/core/tls/keys.h"
 #include "shim/core/tls/record.h"
@@ -26,7 +25,8 @@ struct dg_channel {
 
     enum dg_channel_state state; /* moved by dg_channel_enter() alone */
     bool was_open;
-    int failure; /* errno of every receive, once failed */
+    bool answered; /* a whole TLS record has come from the peer */
+    int failure;   /* errno of every receive, once failed */
     char reason[DG_CHANNEL_REASON_SIZE];
 
     struct dg_handshake *handshake; /* until it is through */
@@ -45,7 +45,6 @@ struct dg_channel {
     bool held;            /* the caller's next byte was already taken, and is in `out` */
     bool sending_ended;   /* our close_notify was sent */
     struct dg_keys sending;
-    struct dg_cutting cutting;
     bool key_update_owed; /* the peer has asked for new keys of ours: before our next data */
     bool refusal_owed;    /* the peer has asked to renegotiate */
 

@@ -8,9 +8,9 @@ const char *dg_expiry_kind_name(enum dg_expiry_kind kind)
 {
     switch (kind) {
     case DG_EXPIRY_ANCHOR:
-        return "anchor";
+        return "trust anchor";
     case DG_EXPIRY_CRL:
-        return "crl";
+        return "CRL";
     case DG_EXPIRY_CERTIFICATE:
     default:
         return "certificate";
