@@ -87,4 +87,4 @@ lint:
 	$(CPPCHECK) $(LINT_SRC)
 	printf '%s\n' $(LINT_SRC) | xargs -P2 -I FILE clang-tidy --quiet FILE -- $(DG_CFLAGS) -DDG_LIBDIR='""'
 
--include $(UNIT_SRC:%.c=$(B)/obj/%.d) $(B)/obj/tests/peers/channel.d $(UNIT_SRC:%.c=$(B)/asan/obj/%.d) $(TESTED_OBJ:$(B)/%.o=$(B)/asan/%.d)
+-include $(UNIT_SRC:%.c=$(B)/obj/%.d) $(SUPPORT_SRC:%.c=$(B)/obj/%.d) $(B)/obj/tests/peers/channel.d $(UNIT_SRC:%.c=$(B)/asan/obj/%.d) $(TESTED_OBJ:$(B)/%.o=$(B)/asan/%.d)
