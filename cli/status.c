@@ -1,5 +1,4 @@
 /* distguard status: which Erlang programs of this host are guarded, which are not, and why. */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "cli/commands.h"
@@ -86,18 +85,6 @@ static int status(const pid_t *pids, size_t count, enum form form)
     return result;
 }
 
-static pid_t parse_pid(const char *word)
-{
-    char *end;
-    long number;
-
-    errno = 0;
-    number = strtol(word, &end, 10);
-    return errno == 0 && end != word && *end == '\0' && number > 0 && (pid_t)number == number
-               ? (pid_t)number
-               : 0;
-}
-
 int dg_command_status(const struct dg_command *command, int argc, char **argv)
 {
     static const struct option options[] = {
@@ -122,7 +109,7 @@ int dg_command_status(const struct dg_command *command, int argc, char **argv)
         return EXIT_NO_ANSWER;
     }
     for (size_t i = 0; i < count; i++) {
-        pids[i] = parse_pid(argv[optind + (int)i]);
+        pids[i] = dg_proc_number(argv[optind + (int)i]);
         if (pids[i] == 0) {
             free(pids);
             return dg_usage_error(command, "\"%s\" is no process number", argv[optind + (int)i]);

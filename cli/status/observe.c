@@ -1,6 +1,5 @@
 #include "cli/status/observe.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -89,12 +88,14 @@ static bool search_mappings(struct search *search)
 
     for (char *line = maps != NULL ? strtok_r(maps, "\n", &rest) : NULL; line != NULL && !found;
          line = strtok_r(NULL, "\n", &rest)) {
-        unsigned long first;
-        unsigned long end;
+        char *dash;
+        unsigned long first = strtoul(line, &dash, 16);
         char name[64];
 
-        if (strstr(line, LINK) != NULL && sscanf(line, "%lx-%lx ", &first, &end) == 2) {
-            (void)snprintf(name, sizeof name, "map_files/%lx-%lx", first, end);
+        if (*dash == '-' && strstr(line, LINK) != NULL) {
+            /* In map_files they have no leading zeros. */
+            (void)snprintf(name, sizeof name, "map_files/%lx-%lx", first,
+                           strtoul(dash + 1, NULL, 16));
             found = try_page(search, search->process, name);
         }
     }
@@ -261,7 +262,7 @@ int dg_observe_all(struct dg_observations *all, struct dg_error *error)
         return dg_fail(error, "/proc cannot be read: %s", strerror(errno));
     }
     while (result == 0 && (entry = readdir(entries)) != NULL) {
-        pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? atoi(entry->d_name) : 0;
+        pid_t pid = dg_proc_number(entry->d_name);
         int process = pid > 0 ? dg_proc_open(pid) : -1;
 
         if (process >= 0) {

@@ -13,6 +13,18 @@
 
 enum { FILE_MAX = 16 * 1024 * 1024 };
 
+pid_t dg_proc_number(const char *word)
+{
+    char *end;
+    long number;
+
+    errno = 0;
+    number = strtol(word, &end, 10);
+    return errno == 0 && end != word && *end == '\0' && number > 0 && (pid_t)number == number
+               ? (pid_t)number
+               : 0;
+}
+
 int dg_proc_open(pid_t pid)
 {
     char path[32];

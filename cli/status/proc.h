@@ -9,6 +9,9 @@
 
 #define DG_PROC_NAME 64
 
+/* A process number in decimal; 0 where the word is none. */
+pid_t dg_proc_number(const char *word);
+
 /* A descriptor of /proc/PID, which stays that of this very process; -1 with errno. */
 int dg_proc_open(pid_t pid);
 

@@ -45,7 +45,7 @@ static int find_descriptors(int *fd)
 
         if (readlinkat(dirfd(directory), entry->d_name, target, sizeof target - 1) > 0 &&
             strcmp(target, LINK) == 0) {
-            *fd = atoi(entry->d_name);
+            *fd = (int)strtol(entry->d_name, NULL, 10);
             count++;
         }
     }

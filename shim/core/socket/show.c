@@ -1,5 +1,6 @@
 #include "shim/core/socket/show.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "shim/core/core.h"
@@ -22,7 +23,7 @@ static void print_host(const struct sockaddr_storage *peer, char text[DG_NETWORK
 {
     struct dg_host host;
 
-    strcpy(text, "?");
+    (void)snprintf(text, DG_NETWORK_TEXT, "?");
     if (dg_address_host(peer, &host)) {
         dg_host_print(&host, text);
     }
