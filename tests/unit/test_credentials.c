@@ -152,7 +152,9 @@ static void test_a_key_of_another_certificate_is_refused(void **state)
 
     (void)state;
     policy.private_key = pki_path("ours/peer.key");
-    (void)snprintf(words, sizeof words, "private key does not belong to the certificate %s",
+    (void)snprintf(words, sizeof words,
+                   "private key does not belong to the certificate %s; name the two that were "
+                   "issued together",
                    policy.certificate);
     assert_refused(&policy, policy.private_key, words);
 }

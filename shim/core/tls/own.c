@@ -109,7 +109,9 @@ int dg_own_set(SSL_CTX *context, const struct dg_tls_policy *policy,
 
     if (X509_check_private_key(sk_X509_value(material->chain, 0), material->key) != 1) {
         ERR_clear_error();
-        return dg_fail(error, "%s: private key does not belong to the certificate %s",
+        return dg_fail(error,
+                       "%s: private key does not belong to the certificate %s; name the two that "
+                       "were issued together",
                        policy->private_key, path);
     }
     if (check_chain(context, material->chain, X509_PURPOSE_SSL_SERVER, path, error) != 0 ||
