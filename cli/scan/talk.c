@@ -137,12 +137,17 @@ static enum dg_talk_kind conclude_names(struct dg_talk *talk, enum dg_talk_end e
     return DG_TALK_TLS;
 }
 
+/* Where it was us who broke off, over bytes that make no sense, nobody has been refused. */
 static enum dg_stranger stranger(const struct dg_talk *talk, enum dg_talk_end end)
 {
+    const struct dg_probe_findings *findings = dg_probe_findings(talk->probe);
+    bool made_sense = findings->refusal[0] != '\0' || findings->version[0] != '\0';
+
     if (talk->port->stranger != DG_STRANGER_UNKNOWN)
         return talk->port->stranger;
-    return talk->tls == DG_PROBE_OVER || end == DG_TALK_THEY_CLOSED ? DG_STRANGER_REFUSED
-                                                                    : DG_STRANGER_UNKNOWN;
+    return (talk->tls == DG_PROBE_OVER && made_sense) || end == DG_TALK_THEY_CLOSED
+               ? DG_STRANGER_REFUSED
+               : DG_STRANGER_UNKNOWN;
 }
 
 /* An EPMD has said before what it makes of plaintext; a node is asked for it then. */

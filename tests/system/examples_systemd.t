@@ -53,6 +53,16 @@ for my $belt (glob "$examples/*.d/*.conf") {
     like(slurp($belt), qr/^RestrictAddressFamilies=(?=.*\bAF_NETLINK\b)(?=.*\bAF_UNIX\b)/m, "$belt leaves what the library needs");
 }
 
+# The line of the metrics unit, with the tool that was built.
+{
+    my ($line) = slurp("$examples/distguard-metrics.service") =~ /^ExecStart=\/bin\/sh -c '(.*)'$/m;
+    my $folder = folder();
+    my $run = run({ dir => $folder }, '/bin/sh', '-c', $line =~ s{/usr/bin/distguard}{tool()}er);
+    ok($run->{status} == 0, 'the metrics unit succeeds') or diag describe($run);
+    like(slurp("$folder/distguard.prom"), qr/^# TYPE distguard_guarded gauge$/m, 'and leaves figures');
+    is(join(' ', map { s{.*/}{}r } glob "$folder/*"), 'distguard.prom', 'and nothing else');
+}
+
 subtest 'every file is spoken of' => sub {
     my $readme = slurp("$examples/README.md");
     for my $path (glob "$examples/*.service $examples/*.timer $examples/*.d") {
