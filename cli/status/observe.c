@@ -166,6 +166,9 @@ static void look_at_page(int process, struct dg_observed *observed)
                             .page = calloc(1, sizeof *search.page),
                             .verdict = DG_SNAPSHOT_NO_PAGE};
 
+    if (search.own_pid == 0) {
+        search.own_pid = observed->pid; /* a kernel without PID namespaces */
+    }
     if (search.page == NULL) {
         (void)dg_fail(&observed->why, "out of memory");
         observed->guard = DG_GUARD_UNKNOWN;
