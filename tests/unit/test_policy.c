@@ -547,7 +547,6 @@ static void test_syntax_errors(void **state)
         {HEAD "/* \"\n//" TAIL, "3: a comment begins here and does not end; close it with */"},
         {HEAD "mode = \"off\";", "3: " SYNTAX},
         {HEAD "mode = \"off\";\n\n\n", "5: " SYNTAX},
-        {HEAD "programs = [ \"epmd\", ];" TAIL, "3: " SYNTAX},
         {HEAD "programs = [ \"epmd\",\n1 ];" TAIL,
          "4: mismatched element type in array; [ ] takes values of one type, ( ) of several"},
         {HEAD "mode = \"off\";\nmode = \"require\";" TAIL,

@@ -690,7 +690,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int take_down(void **state)
 {
     (void)state;
     free(copy);
@@ -720,5 +720,5 @@ int main(void)
         cmocka_unit_test(test_memory_that_can_be_taken_away_is_not_mapped),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, take_down);
 }

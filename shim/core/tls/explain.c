@@ -76,6 +76,13 @@ static const char *revocation_words(int error)
     }
 }
 
+/* OpenSSL's words, but for those that differ from one release to the next. */
+static const char *chain_words(int error)
+{
+    return error == X509_V_ERR_CERT_NOT_YET_VALID ? "certificate is not yet valid"
+                                                  : X509_verify_cert_error_string(error);
+}
+
 void dg_tls_explain_chain(X509_STORE_CTX *check, char *text, size_t size)
 {
     int error = X509_STORE_CTX_get_error(check);
@@ -88,7 +95,7 @@ void dg_tls_explain_chain(X509_STORE_CTX *check, char *text, size_t size)
         (void)snprintf(text, size, "%s%s", words, name);
         return;
     }
-    words = X509_verify_cert_error_string(error);
+    words = chain_words(error);
     if (certificate != NULL && X509_STORE_CTX_get_error_depth(check) > 0) {
         X509_NAME_oneline(X509_get_subject_name(certificate), name, sizeof name);
         (void)snprintf(text, size, "%s, at its issuer %s", words, name);
