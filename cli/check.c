@@ -202,12 +202,32 @@ static int print_profiles(const struct dg_policy *policy, struct dg_error *error
     return 0;
 }
 
+/* A CRL that ends shuts out all that its CA has issued. Many live for some days only, and are late
+ * only where a node would say so, too. */
+static void warn_of_crls(const struct dg_credentials *credentials)
+{
+    size_t count;
+    const struct dg_expiry *expiries = dg_credentials_expiries(credentials, &count);
+    time_t now = time(NULL);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct dg_expiry *expiry = &expiries[i];
+
+        if (expiry->kind == DG_EXPIRY_CRL && expiry->ends > now &&
+            dg_expiry_step(expiry, 0, now) != DG_EXPIRY_SILENT)
+            dg_complain("%s: the CRL of %s ends in %ld days: install the next one", expiry->file,
+                        expiry->name, (long)((expiry->ends - now) / DAY_SECONDS));
+    }
+}
+
 /* As a node would, with this user's rights. */
 static int try_credentials(const struct dg_policy *policy, struct dg_error *error)
 {
     struct dg_credentials *credentials = NULL;
     int result = dg_credentials_load(policy, &credentials, error);
 
+    if (result == 0)
+        warn_of_crls(credentials);
     dg_credentials_free(credentials);
     return result;
 }

@@ -7,9 +7,10 @@
 #include "shim/core/wire/epmd.h"
 #include "shim/core/wire/epmd_names.h"
 
-/* To a node, the length of a message (255) and too little of it; to TLS, no record. It says neither
- * 'n' nor 'N': no name, no cookie. */
-static const uint8_t fragment[] = {0, 255, 0, 0, 0, 0, 0};
+/* To a node, the head of a name message: its length (255), what it is, the flags of any node since
+ * OTP 23, and how long the name is that never comes. Less than that would not tell a guarded node
+ * which takes plaintext from one that does not. To TLS it is no record. */
+static const uint8_t fragment[] = {0, 255, 'N', 0, 0, 0, 0, 5, 0, 1, 4, 0, 0, 0, 0, 0, 240};
 
 static const uint8_t names_req[] = {0, 1, DG_EPMD_NAMES_REQ};
 

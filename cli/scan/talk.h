@@ -11,7 +11,7 @@
 enum dg_talk_kind {
     DG_TALK_NAMES,     /* NAMES_REQ, to EPMD */
     DG_TALK_TLS,       /* a ClientHello */
-    DG_TALK_PLAINTEXT, /* the beginning of a plaintext message */
+    DG_TALK_PLAINTEXT, /* the head of a plaintext name message */
     DG_TALK_NONE,
 };
 

@@ -159,6 +159,25 @@ static bool is_candidate(const char *program)
            strcmp(program, "beam") == 0 || strncmp(program, "beam.", 5) == 0;
 }
 
+/* Other programs are guarded where their own environment names them. */
+static bool is_chosen(int process, const char *program)
+{
+    size_t size;
+    char *environment = dg_proc_read(process, "environ", &size);
+    const char *list =
+        environment != NULL ? dg_proc_variable(environment, size, "DISTGUARD_PROGRAMS") : NULL;
+    bool chosen = false;
+
+    while (list != NULL && *list != '\0' && !chosen) {
+        size_t part = strcspn(list, ":");
+
+        chosen = part == strlen(program) && memcmp(list, program, part) == 0;
+        list += part + (list[part] == ':' ? 1 : 0);
+    }
+    free(environment);
+    return chosen;
+}
+
 static void look_at_page(int process, struct dg_observed *observed)
 {
     struct search search = {.process = process,
@@ -190,7 +209,7 @@ static void look_at_page(int process, struct dg_observed *observed)
 static bool look_at(int process, bool named, struct dg_observed *observed)
 {
     if (dg_proc_program(process, observed->program) == 0) {
-        if (!named && !is_candidate(observed->program)) {
+        if (!named && !is_candidate(observed->program) && !is_chosen(process, observed->program)) {
             return false;
         }
         look_at_page(process, observed);

@@ -13,9 +13,44 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t size)
     return hash;
 }
 
+/* Member by member: between them there may be bytes that mean nothing. */
+static void mix_time(struct dg_files_stamp *stamp, const struct timespec *time)
+{
+    stamp->identity = mix(stamp->identity, &time->tv_sec, sizeof time->tv_sec);
+    stamp->identity = mix(stamp->identity, &time->tv_nsec, sizeof time->tv_nsec);
+}
+
 static bool later(const struct timespec *a, const struct timespec *b)
 {
     return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
+}
+
+/* File systems take the time of the last timer tick: `time`, so many ticks later. */
+static struct timespec grains(const struct timespec *time, long count)
+{
+    enum { GRAIN = 10000000, SECOND = 1000000000 }; /* nanoseconds */
+    struct timespec moved = *time;
+
+    moved.tv_nsec += count * GRAIN;
+    if (moved.tv_nsec < 0) {
+        moved.tv_sec--;
+        moved.tv_nsec += SECOND;
+    } else if (moved.tv_nsec >= SECOND) {
+        moved.tv_sec++;
+        moved.tv_nsec -= SECOND;
+    }
+    return moved;
+}
+
+/* A change that is yet to come (a clock that was set back, a server's that is ahead) tells nothing.
+ */
+static void note_newest(struct dg_files_stamp *stamp, const struct timespec *changed)
+{
+    struct timespec now = grains(&stamp->looked, 1);
+
+    if (later(changed, &stamp->newest) && !later(changed, &now)) {
+        stamp->newest = *changed;
+    }
 }
 
 static void look_at(struct dg_files_stamp *stamp, const char *path)
@@ -34,12 +69,9 @@ static void look_at(struct dg_files_stamp *stamp, const char *path)
     stamp->identity = mix(stamp->identity, &status.st_dev, sizeof status.st_dev);
     stamp->identity = mix(stamp->identity, &status.st_ino, sizeof status.st_ino);
     stamp->identity = mix(stamp->identity, &status.st_size, sizeof status.st_size);
-    stamp->identity = mix(stamp->identity, &status.st_mtim, sizeof status.st_mtim);
-    /* Owner and mode count, too. */
-    stamp->identity = mix(stamp->identity, &status.st_ctim, sizeof status.st_ctim);
-    if (later(&status.st_ctim, &stamp->newest)) {
-        stamp->newest = status.st_ctim;
-    }
+    mix_time(stamp, &status.st_mtim);
+    mix_time(stamp, &status.st_ctim); /* owner and mode count, too */
+    note_newest(stamp, &status.st_ctim);
 }
 
 struct dg_files_stamp dg_files_look(const struct dg_policy *policy)
@@ -66,13 +98,7 @@ bool dg_files_same(const struct dg_files_stamp *a, const struct dg_files_stamp *
 
 bool dg_files_changed_since(const struct dg_files_stamp *stamp, const struct timespec *time)
 {
-    enum { GRAIN = 10000000 }; /* nanoseconds: file systems take the time of the last timer tick */
-    struct timespec from = *time;
+    struct timespec from = grains(time, -1);
 
-    from.tv_nsec -= GRAIN;
-    if (from.tv_nsec < 0) {
-        from.tv_sec--;
-        from.tv_nsec += 1000000000L;
-    }
     return later(&stamp->newest, &from);
 }

@@ -8,9 +8,12 @@
 
 #include "policy/policy.h"
 
+/* An identity that no files have. */
+#define DG_FILES_UNKNOWN UINT64_C(0)
+
 struct dg_files_stamp {
     uint64_t identity;      /* of all of them: where they lie, their size, when they changed */
-    struct timespec newest; /* the last change of any */
+    struct timespec newest; /* the last change of any, up to then */
     struct timespec looked; /* CLOCK_REALTIME */
 };
 

@@ -6,6 +6,7 @@ use File::Temp qw(tempdir);
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Certificates qw(entries home);
+use Distguard::Tool qw(describe run tool);
 use Test::More;
 
 my $home = home();
@@ -38,5 +39,24 @@ my $dir = tempdir(CLEANUP => 1);
 is(system("$home/make", $dir), 0, 'make DIR makes them all');
 my @files = map { ("$_->{name}.pem", $_->{kind} eq 'crl' ? () : "$_->{name}.key") } @entries;
 is_deeply([grep { !-s "$dir/$_" } @files], [], 'with their keys');
+
+# The policies of the nodes that meet them, as an operator asks about them.
+sub check {
+    my ($name) = @_;
+    return run(tool(), 'check', "$dir/$name.conf");
+}
+
+my %crl = (
+    'crl-ending'         => [0, qr/crl-ending\.crls: the CRL of \/CN=ours ends in 0 days: install the next one/],
+    'not-revoked'        => [0, qr/\A(?!.*the CRL of)/s],
+    'crl-expired-own'    => [1, qr/past its nextUpdate is the CRL of its issuer \/CN=ours; put the CA's present one there/],
+    'crl-for-one-anchor' => [1, qr/crl-for-one-anchor\.crls: there is no CRL of the trust anchor \/CN=second/],
+);
+for my $name (sort keys %crl) {
+    my ($status, $complaint) = @{ $crl{$name} };
+    my $run = check($name);
+    is($run->{status}, $status, "distguard check, $name: the exit status") or diag describe($run);
+    like($run->{err}, $complaint, 'and what is said') or diag describe($run);
+}
 
 done_testing;

@@ -70,6 +70,21 @@ subtest 'a guarded host' => sub {
     $node->stop;
 };
 
+subtest 'between the modes' => sub {
+    for my $mode (qw(allow prefer)) {
+        $bare->shim(conf => { mode => $mode });
+        my $node = $bare->node($mode, long => 1, shim => 1);
+        my ($host) = seen(OPEN, $bare->ip);
+        is($host->{epmd}{seen}, 'plaintext', "$mode: EPMD tells names");
+        my ($found) = @{ $host->{distribution} };
+        is("$found->{name} $found->{seen}", "$mode both", "$mode: the node takes TLS and plaintext") or diag explain($host);
+        ok($found->{open}, "$mode: which is open");
+        is($node->call('nodes(connected)'), '[]', "$mode: it has met nobody");
+        $node->stop;
+        $bare->stop_epmd;
+    }
+};
+
 subtest 'addresses that are kept out' => sub {
     $bare->shim(conf => { distribution => { allow_from => [ $guarded->ip ] } });
     my $node = $bare->node('picky', long => 1, shim => 1);

@@ -10,7 +10,7 @@ use Distguard::Tool qw(tool folder spew slurp run describe);
 use File::Path qw(make_path);
 use Test::More;
 
-plan skip_all => 'no Debian here' if !grep { -x "$_/dpkg-buildpackage" } split /:/, $ENV{PATH};
+plan skip_all => 'dpkg-buildpackage is not here' if !grep { -x "$_/dpkg-buildpackage" } split /:/, $ENV{PATH};
 
 my $root = abs_path("$FindBin::Bin/../..");
 my ($version) = run(tool(), '--version')->{out} =~ /^distguard (\S+)$/ or die;

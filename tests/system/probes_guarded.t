@@ -61,6 +61,15 @@ sub finish {
     return { status => $status, said => $said . slurp($program->{error}) };
 }
 
+sub line_of {
+    my ($program) = @_;
+    local $SIG{ALRM} = sub { kill KILL => $program->{pid} };
+    alarm PATIENCE;
+    my $line = readline($program->{out}) // '';
+    alarm 0;
+    return $line;
+}
+
 sub stop {
     my ($program) = @_;
     kill TERM => $program->{pid};
@@ -76,7 +85,7 @@ sub pair {
     my $tap    = start({}, $relay, port_of($server), $wire, @disturbance);
     my $client = start($env, $peer, 'client', port_of($tap), $scenario, $variant);
     my ($client_end, $server_end) = (finish($client), finish($server));
-    my $passed = stop($tap)->{said};
+    my $passed = line_of($tap) . stop($tap)->{said};    # it tells when it has seen both ends
     return { client => $client_end, server => $server_end, wire => slurp($wire), passed => $passed };
 }
 

@@ -125,6 +125,10 @@ subtest 'a connection, while it lasts' => sub {
     cmp_ok($sent->{bytes_out} - $before, '<', MESSAGE + 2000, 'once') or diag explain $sent;
     is($received->{bytes_in}, $sent->{bytes_out}, 'and both ends count the same') or diag explain [ $sent, $received ];
 
+    cmp_ok($sent->{records_out}, '>=', MESSAGE / 16_384, 'in TLS records');
+    is($received->{records_in}, $sent->{records_out}, 'as many as the peer has opened');
+    is($sent->{key_updates}, 0, 'under the first keys');
+
     my $totals = page_of($a->pid)->{totals};
     is($totals->{admitted}{distribution}{out}, 1, 'one is admitted');
     $a->call('erlang:disconnect_node(' . $b->atom . ')');
@@ -196,7 +200,14 @@ subtest 'other reasons' => sub {
     why_not(pretend('beam.other', env => { $gamma->shim_env }), qr/programs.*leaves beam\.other out/, 'a program left out');
     $gamma->shim;
     why_not(pretend('something', env => { $gamma->shim_env }), qr/DISTGUARD_PROGRAMS/, 'a program of another name');
-    ok(!of_pid((status())[0], $$), 'which nobody asks for unless it is named');
+    my $chosen = pretend('something', env => { $gamma->shim_env, DISTGUARD_PROGRAMS => 'other:something' });
+    my $found = of_pid((status())[0], $chosen->pid);
+    like($found->{why_not} // '', qr/programs.*leaves something out/, 'one that its environment names is found')
+        or diag explain $found;
+    $chosen->kill;
+    my $unchosen = pretend('something', env => { $gamma->shim_env });
+    ok(!of_pid((status())[0], $unchosen->pid), 'others are not');
+    $unchosen->kill;
 };
 
 subtest 'somebody who may not look' => sub {
@@ -206,6 +217,26 @@ subtest 'somebody who may not look' => sub {
     my $found = of_pid(decode_json($run->out), $a->pid);
     is($found->{guarded}, undef, 'is not told what cannot be seen') or diag $run->describe;
     like($found->{why_not}, qr/not permitted.*root/, 'but that it cannot');
+};
+
+subtest 'somebody who looks at what is his own' => sub {
+    plan skip_all => 'there is no other user here' if !$lab->has_users;
+    my @as   = ('setpriv', '--reuid', NOBODY, '--regid', NOBODY, '--clear-groups');
+    my $own  = $lab->pki->certificate_of($gamma);
+    my $key  = $lab->temp_path('key');
+    my $path = $gamma->dir . '/beam.own';
+    $gamma->must('install', '-o', NOBODY, '-m', '0600', "$own.key", $key);
+    $gamma->must('install', '-m', '0644', "$own.pem", "$key.pem");
+    $gamma->must('install', '-m', '0644', $lab->pki->ca, "$key.ca");
+    $gamma->must('cp', $^X, $path);
+    $gamma->shim(conf => { tls => { private_key => $key, certificate => "$key.pem", ca => "$key.ca" } });
+    my $process = $gamma->spawn({ env => { $gamma->shim_env } }, @as, $path, '-e', '$| = 1; print "up\n"; sleep 1000');
+    wait_until('it is up', 10, sub { $process->out =~ /up/ or !$process->running && die $process->describe });
+    my $run = $alpha->run(@as, $lab->tool, 'status', $process->pid);
+    is($run->status, ALL_GUARDED, 'needs no root') or diag $run->describe;
+    ok(!decode_json($run->out)->{processes}[0]{policy}{changed}, 'not for the policy either');
+    $process->kill;
+    $gamma->shim;
 };
 
 subtest 'a policy that has changed' => sub {
@@ -219,6 +250,48 @@ subtest 'a policy that has changed' => sub {
     unlink $path;
     ok(page_of($c->pid)->{policy}{files}[0]{changed}, 'and so is one that is gone');
     $c->stop;
+};
+
+subtest 'a policy that is read again' => sub {
+    is($a->call('net_kernel:connect_node(' . $b->atom . ')'), 'true', 'with a connection');
+    $alpha->shim(conf => { log => { level => 'debug' } });
+    my $port = distribution_port($a);
+    my $policy;
+    ok(wait_for(20, sub {
+        $alpha->must($^X, '-MIO::Socket::INET', '-e', 'IO::Socket::INET->new(PeerAddr => shift, PeerPort => shift)', $alpha->ip, $port);
+        $policy = page_of($a->pid)->{policy};
+        $policy->{generation} == 2;
+    }), 'its generation') or diag explain($policy), $alpha->log;
+    ok(!$policy->{changed}, 'it is what the file says again');
+    my $page = page_of($a->pid);
+    is($page->{totals}{reloads}, 1, 'reloads');
+    is_deeply([ map { $_->{policy_generation} } grep { $_->{state} eq 'open' } connections($page) ], [1],
+        'the connection is of an older one') or diag explain $page->{connections};
+    $a->call('erlang:disconnect_node(' . $b->atom . ')');
+};
+
+subtest 'peers that speak plaintext, on the way to require' => sub {
+    my $delta = $lab->host('delta');
+    $delta->shim(conf => { mode => 'allow' });
+    my $e   = $delta->node('e', long => 1, shim => 1, args => [qw(-connect_all false)]);
+    my $old = $gamma->node('old', long => 1, args => [qw(-connect_all false)]);
+    ok(page_of($e->pid)->{require_is_safe}, 'there are none yet');
+    is($old->call('net_kernel:connect_node(' . $e->atom . ')'), 'true', 'a node without the library comes');
+    my $page = page_of($e->pid);
+    my ($peer) = @{ $page->{plaintext_peers} };
+    is($peer->{address}, $gamma->ip, 'it is named: address');
+    is($peer->{node}, $old->name, 'node');
+    is("$peer->{role} $peer->{direction} $peer->{rule} $peer->{count}", 'distribution in allow 1', 'and counted');
+    is($page->{totals}{plaintext}{allow}, 1, 'in the totals too');
+    is((connections($page))[0]{state}, 'plaintext', 'its connection is listed');
+    ok(!$page->{require_is_safe}, 'require is not safe');
+    my $run = $alpha->run('script', '--quiet', '--return', '--command', $lab->tool . ' status ' . $e->pid, '/dev/null');
+    like($run->out, qr/require is not safe yet.*\n\s+10\.77\.0\.3 +old\@10\.77\.0\.3 /, 'people are told who needs a step')
+        or diag $run->out;
+    $old->stop;
+    ok(wait_for(10, sub { !connections(page_of($e->pid)) }), 'when it is gone');
+    is(scalar @{ page_of($e->pid)->{plaintext_peers} }, 1, 'it is remembered');
+    $e->stop;
 };
 
 subtest 'a certificate that expires' => sub {

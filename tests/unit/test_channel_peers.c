@@ -219,11 +219,25 @@ static void test_a_server_with_tls_1_2_only_is_refused(void **state)
 
 /* --- after the handshake */
 
+/* Records received and sent, and KeyUpdates of both sides, under whichever keys. */
+static void assert_figures(int channel_end, const struct dg_channel_figures *before,
+                           unsigned received, unsigned sent, unsigned key_updates)
+{
+    struct dg_channel_figures figures = dg_channel_figures(ends.channel[channel_end]);
+
+    assert_int_equal(figures.received, before->received + received);
+    assert_int_equal(figures.sent, before->sent + sent);
+    assert_int_equal(figures.key_updates, before->key_updates + key_updates);
+}
+
 static void test_a_key_update_of_the_peer_is_answered_with_the_next_write(void **state)
 {
     (void)state;
     for (int channel_end = 0; channel_end < 2; channel_end++) {
+        struct dg_channel_figures before;
+
         meet_and_open(channel_end);
+        before = dg_channel_figures(ends.channel[channel_end]);
         assert_int_equal(SSL_key_update(peer->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
         peer_send(peer, "ping", 4);
         assert_text(&ends, channel_end, "ping");
@@ -233,6 +247,7 @@ static void test_a_key_update_of_the_peer_is_answered_with_the_next_write(void *
         assert_int_equal(peer->key_updates, 1);
         peer_send(peer, "more", 4);
         assert_text(&ends, channel_end, "more");
+        assert_figures(channel_end, &before, 3, 2, 2);
         part();
     }
 }

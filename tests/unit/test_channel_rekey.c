@@ -269,7 +269,7 @@ static void test_much_data_between_them_is_no_flood(void **state)
 
     (void)state;
     connect_ours(65536, 1);
-    kernel_ends[SERVER].capacity = 2 * SIZE;
+    kernel_ends[SERVER].capacity = (size_t)2 * SIZE;
     for (int i = 0; i < TIMES; i++) {
         size_t got = 0;
 

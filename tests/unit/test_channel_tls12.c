@@ -268,11 +268,11 @@ static void test_a_missing_record_ends_the_channel(void **state)
 static void test_a_truncated_record_ends_the_channel(void **state)
 {
     (void)state;
-    for (uint8_t size = 0; size < OVERHEAD - 5; size++) {
-        uint8_t record[OVERHEAD] = {23, 3, 3, 0, size};
+    for (size_t size = 0; size < OVERHEAD - 5; size++) {
+        uint8_t record[OVERHEAD] = {23, 3, 3, 0, (uint8_t)size};
 
         connect_ours();
-        kernel_inject(SERVER, record, 5 + (size_t)size);
+        kernel_inject(SERVER, record, 5 + size);
         assert_failed(&ends, SERVER, ECONNRESET, BAD_RECORD);
         part_ours();
     }

@@ -104,8 +104,8 @@ static void test_kinds_have_names(void **state)
 {
     (void)state;
     assert_string_equal(dg_expiry_kind_name(DG_EXPIRY_CERTIFICATE), "certificate");
-    assert_string_equal(dg_expiry_kind_name(DG_EXPIRY_ANCHOR), "trust anchor");
-    assert_string_equal(dg_expiry_kind_name(DG_EXPIRY_CRL), "CRL");
+    assert_string_equal(dg_expiry_kind_name(DG_EXPIRY_ANCHOR), "anchor");
+    assert_string_equal(dg_expiry_kind_name(DG_EXPIRY_CRL), "crl");
 }
 
 int main(void)

@@ -174,7 +174,7 @@ static void test_what_moved_stays_in_the_totals(void **state)
     dg_status_moved(record, DG_PAGE_IN, 1000);
     dg_status_moved(record, DG_PAGE_IN, 24);
     dg_status_moved(record, DG_PAGE_OUT, 5);
-    dg_status_records(record, DG_PAGE_OUT, 3, 2);
+    dg_status_records(record, 4, 3, 2);
     assert_int_equal(connection_of(look(), "10.0.0.8:40000")->bytes[DG_PAGE_IN], 1024);
     assert_int_equal(dg_snapshot_add_up(look()).bytes[DG_PAGE_IN], before.bytes[DG_PAGE_IN] + 1024);
     dg_status_closed(record);
@@ -211,7 +211,7 @@ static void test_no_record_is_none(void **state)
 {
     (void)state;
     dg_status_moved(0, DG_PAGE_IN, 1);
-    dg_status_records(0, DG_PAGE_IN, 1, 1);
+    dg_status_records(0, 1, 1, 1);
     dg_status_closed(0);
     assert_int_equal(connections_in(look()), 0);
 }

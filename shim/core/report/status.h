@@ -127,13 +127,14 @@ static inline void dg_status_moved(dg_status_record record, enum dg_page_directi
 
 /* How many records went through it so far, and how often either side has changed its keys. Under
  * the same lock. */
-static inline void dg_status_records(dg_status_record record, enum dg_page_direction direction,
-                                     uint64_t records, uint64_t key_updates)
+static inline void dg_status_records(dg_status_record record, uint64_t received, uint64_t sent,
+                                     uint64_t key_updates)
 {
     struct dg_page_connection *connection = dg_status_find(record);
 
     if (connection != NULL) {
-        atomic_store_explicit(&connection->records[direction], records, memory_order_relaxed);
+        atomic_store_explicit(&connection->records[DG_PAGE_IN], received, memory_order_relaxed);
+        atomic_store_explicit(&connection->records[DG_PAGE_OUT], sent, memory_order_relaxed);
         atomic_store_explicit(&connection->key_updates, key_updates, memory_order_relaxed);
     }
 }

@@ -118,7 +118,9 @@ bool dg_hook_bind(int fd, const struct sockaddr *address, socklen_t size, int *r
     if (socket == NULL) {
         return false;
     }
-    dg_rules_refresh(&socket->rules);
+    if (socket->role == DG_ROLE_NEW) {
+        dg_rules_refresh(&socket->rules);
+    }
     rules = rules_for(socket->rules->policy, port);
     if (rules == NULL || !dg_address_host(&wanted, &asked)) {
         dg_table_unlock(socket);
@@ -183,15 +185,16 @@ static int begin(struct dg_socket *socket, int fd, const struct sockaddr *addres
 
 bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int *result)
 {
-    struct dg_socket *socket = dg_table_lock(fd);
+    struct dg_socket *socket;
     struct dg_error why = {""};
     int error = 0;
 
+    dg_rules_renew(); /* reads files: with no lock held */
+    socket = dg_table_lock(fd);
     if (socket == NULL) {
         return false;
     }
     if (may_begin(socket)) {
-        dg_rules_renew();
         dg_rules_refresh(&socket->rules);
         if (socket->rules->policy->mode == DG_MODE_OFF) {
             dg_table_forget(fd, socket);

@@ -73,6 +73,7 @@ static void finish(struct dg_socket *socket)
         dg_buffer_size(&joining->out) == 0) {
         dg_joining_free(joining);
         socket->joining = NULL;
+        dg_channel_expect_packets(socket->channel);
     }
 }
 

@@ -69,12 +69,15 @@ void dg_show_connection(struct dg_socket *socket)
 
 void dg_show_moved(struct dg_socket *socket, enum dg_page_direction direction, ssize_t size)
 {
+    struct dg_channel_figures figures = dg_channel_figures(socket->channel);
+
     if (socket->status == 0) {
         dg_show_connection(socket);
     }
     if (size > 0) {
         dg_status_moved(socket->status, direction, (uint64_t)size);
     }
+    dg_status_records(socket->status, figures.received, figures.sent, figures.key_updates);
 }
 
 void dg_show_admitted(struct dg_socket *socket)

@@ -233,6 +233,15 @@ bool dg_channel_was_open(const struct dg_channel *channel)
     return channel->was_open;
 }
 
+struct dg_channel_figures dg_channel_figures(const struct dg_channel *channel)
+{
+    return (struct dg_channel_figures){
+        .received = channel->receiving.earlier + channel->receiving.sequence,
+        .sent = channel->sending.earlier + channel->sending.sequence,
+        .key_updates = channel->receiving.updates + channel->sending.updates,
+    };
+}
+
 const char *dg_channel_version(const struct dg_channel *channel)
 {
     return channel->agreed.version;

@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -68,6 +69,10 @@ ssize_t dg_channel_receive(struct dg_channel *channel, int fd, const struct iove
  */
 ssize_t dg_channel_send(struct dg_channel *channel, int fd, const struct iovec *vector, int count);
 
+/* What is sent from now on is packets with 4-byte lengths, as distribution has them after its
+ * handshake: records are cut so that the peer can read them with few calls. */
+void dg_channel_expect_packets(struct dg_channel *channel);
+
 /* How many plaintext bytes a receive would give now; or -1 with errno. */
 ssize_t dg_channel_readable(struct dg_channel *channel, int fd);
 
@@ -100,6 +105,15 @@ const char *dg_channel_version(const struct dg_channel *channel);
 const char *dg_channel_cipher(const struct dg_channel *channel);
 const char *dg_channel_group(const struct dg_channel *channel);
 const char *dg_channel_peer_certificate(const struct dg_channel *channel);
+
+/* What went through it since the handshake, for the status: protected records, and KeyUpdates of
+ * both sides. */
+struct dg_channel_figures {
+    uint64_t received;
+    uint64_t sent;
+    uint64_t key_updates;
+};
+struct dg_channel_figures dg_channel_figures(const struct dg_channel *channel);
 
 /* Whom the peer's certificate stands for; NULL before the channel is open. */
 const struct dg_identity *dg_channel_identity(const struct dg_channel *channel);

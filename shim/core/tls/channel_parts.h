@@ -9,6 +9,7 @@
 #include "shim/core/tls/buffer.h"
 #include "shim/core/tls/channel.h"
 #include "shim/core/tls/control.h"
+#include "shim/core/tls/cutting.h"
 #include "shim/core/tls/handshake.h"
 #include "shim/core/tls/keys.h"
 #include "shim/core/tls/record.h"
@@ -45,6 +46,7 @@ struct dg_channel {
     bool held;            /* the caller's next byte was already taken, and is in `out` */
     bool sending_ended;   /* our close_notify was sent */
     struct dg_keys sending;
+    struct dg_cutting cutting;
     bool key_update_owed; /* the peer has asked for new keys of ours: before our next data */
     bool refusal_owed;    /* the peer has asked to renegotiate */
 

@@ -80,6 +80,13 @@ static enum fetched receive_bytes(struct dg_channel *channel, int fd, size_t wan
     return (size_t)received == want ? FETCH_FULL : FETCH_SHORT;
 }
 
+/* How much ciphertext holds at most `room` bytes of plaintext in whole records: either it is so
+ * many records that their overhead makes up for it, or too few full ones. */
+static size_t fetch_limit(size_t room)
+{
+    return room + DG_TLS_RECORD_OVERHEAD * (1 + room / DG_PLAINTEXT_MAX);
+}
+
 /*
  * Fetches ciphertext, no more than `room` bytes of plaintext can come of, so that nothing decrypted
  * stays behind. Only a record that is larger than that on its own is completed all the same, but
@@ -90,7 +97,7 @@ static enum fetched fetch(struct dg_channel *channel, int fd, size_t room)
 {
     struct dg_buffer *in = &channel->in;
     size_t have = dg_buffer_size(in);
-    size_t limit = (room < DG_BATCH ? room : DG_BATCH) + DG_TLS_RECORD_OVERHEAD;
+    size_t limit = fetch_limit(room < DG_BATCH ? room : DG_BATCH);
     size_t record;
 
     dg_buffer_compact(in);

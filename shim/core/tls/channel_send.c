@@ -51,44 +51,6 @@ void dg_channel_flush(struct dg_channel *channel, int fd)
     }
 }
 
-/* --- the caller's vector --- */
-
-/* As a stream of plaintext. */
-struct source {
-    const struct iovec *vector;
-    int count;
-    int index;
-    size_t offset;
-    size_t left; /* bytes, of all */
-};
-
-static void source_open(struct source *source, const struct iovec *vector, int count)
-{
-    *source =
-        (struct source){.vector = vector, .count = count, .left = dg_vector_size(vector, count)};
-}
-
-/* Takes up to `limit` bytes that lie together; none are left at 0. */
-static size_t source_take(struct source *source, const uint8_t **bytes, size_t limit)
-{
-    size_t size;
-
-    while (source->index < source->count &&
-           source->offset == source->vector[source->index].iov_len) {
-        source->index++;
-        source->offset = 0;
-    }
-    if (source->index == source->count) {
-        return 0;
-    }
-    *bytes = (const uint8_t *)source->vector[source->index].iov_base + source->offset;
-    size = source->vector[source->index].iov_len - source->offset;
-    size = size < limit ? size : limit;
-    source->offset += size;
-    source->left -= size;
-    return size;
-}
-
 /* --- records --- */
 
 void dg_channel_seal_alert(struct dg_channel *channel, enum dg_alert alert)
@@ -124,7 +86,7 @@ static int rekey(struct dg_channel *channel)
                : -1;
 }
 
-static int seal_from(struct dg_channel *channel, struct source *source, size_t size)
+static int seal_from(struct dg_channel *channel, struct dg_plaintext *source, size_t size)
 {
     struct dg_sealing sealing;
 
@@ -137,7 +99,7 @@ static int seal_from(struct dg_channel *channel, struct source *source, size_t s
     }
     while (size > 0) {
         const uint8_t *bytes = NULL;
-        size_t part = source_take(source, &bytes, size);
+        size_t part = dg_plaintext_take(source, &bytes, size);
 
         if (dg_seal_add(&sealing, bytes, part) != 0) {
             return -1;
@@ -148,12 +110,12 @@ static int seal_from(struct dg_channel *channel, struct source *source, size_t s
 }
 
 /* Seals up to one batch, in full records as far as it goes. Returns how much. */
-static size_t seal_batch(struct dg_channel *channel, int fd, struct source *source)
+static size_t seal_batch(struct dg_channel *channel, int fd, struct dg_plaintext *source)
 {
     size_t taken = 0;
 
     while (taken < DG_BATCH && source->left > 0) {
-        size_t size = source->left < DG_PLAINTEXT_MAX ? source->left : DG_PLAINTEXT_MAX;
+        size_t size = dg_cut(&channel->cutting, source, DG_PLAINTEXT_MAX);
 
         if (seal_from(channel, source, size) != 0) {
             dg_channel_fail(channel, fd, ECONNRESET,
@@ -166,7 +128,7 @@ static size_t seal_batch(struct dg_channel *channel, int fd, struct source *sour
 }
 
 /* Seals and flushes until all is taken, the kernel takes no more, or it has been long enough. */
-static size_t send_batches(struct dg_channel *channel, int fd, struct source *source,
+static size_t send_batches(struct dg_channel *channel, int fd, struct dg_plaintext *source,
                            struct dg_scratch *scratch)
 {
     size_t taken = 0;
@@ -184,11 +146,16 @@ void dg_channel_seal_early(struct dg_channel *channel, int fd)
 {
     struct iovec vector = {.iov_base = channel->early.bytes + channel->early.start,
                            .iov_len = dg_buffer_size(&channel->early)};
-    struct source source;
+    struct dg_plaintext source;
 
-    source_open(&source, &vector, 1);
+    dg_plaintext_open(&source, &vector, 1);
     (void)seal_batch(channel, fd, &source);
     dg_buffer_clear(&channel->early);
+}
+
+void dg_channel_expect_packets(struct dg_channel *channel)
+{
+    channel->cutting.packets = true;
 }
 
 /* --- the call --- */
@@ -215,7 +182,7 @@ static ssize_t send_open(struct dg_channel *channel, int fd, const struct iovec 
                          struct dg_scratch *scratch)
 {
     size_t skip = channel->held ? 1 : 0;
-    struct source source;
+    struct dg_plaintext source;
     const uint8_t *held;
     size_t taken;
 
@@ -226,8 +193,8 @@ static ssize_t send_open(struct dg_channel *channel, int fd, const struct iovec 
     if (dg_buffer_size(&channel->out) > 0) {
         return dg_channel_answer(-1, EAGAIN);
     }
-    source_open(&source, vector, count);
-    (void)source_take(&source, &held, skip);
+    dg_plaintext_open(&source, vector, count);
+    (void)dg_plaintext_take(&source, &held, skip);
     taken = skip + send_batches(channel, fd, &source, scratch);
     if (channel->state == DG_CHANNEL_FAILED) {
         return dg_channel_answer(-1, EPIPE);

@@ -8,9 +8,9 @@ const char *dg_expiry_kind_name(enum dg_expiry_kind kind)
 {
     switch (kind) {
     case DG_EXPIRY_ANCHOR:
-        return "trust anchor";
+        return "anchor";
     case DG_EXPIRY_CRL:
-        return "CRL";
+        return "crl";
     case DG_EXPIRY_CERTIFICATE:
     default:
         return "certificate";

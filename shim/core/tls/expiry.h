@@ -18,7 +18,7 @@ struct dg_expiry {
     time_t ends; /* of a CRL: the time of its nextUpdate */
 };
 
-/* "certificate", "trust anchor", "CRL" */
+/* As the log has it: "certificate", "anchor", "crl" */
 const char *dg_expiry_kind_name(enum dg_expiry_kind kind);
 
 enum { DG_EXPIRY_SILENT = -1 };

@@ -128,6 +128,8 @@ int dg_keys_update(struct dg_keys *keys)
 
     if (result == 0) {
         memcpy(keys->secret, next, keys->secret_size);
+        keys->earlier += keys->sequence;
+        keys->updates++;
         result = use_secret(keys, NULL);
     }
     OPENSSL_cleanse(next, sizeof next);

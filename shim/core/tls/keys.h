@@ -28,6 +28,8 @@ struct dg_keys {
     uint8_t iv[DG_NONCE_SIZE]; /* TLS 1.2: the salt, and zeros */
     uint64_t sequence;         /* of the next record under these keys */
     uint64_t bytes;            /* of plaintext that were sealed or opened under them */
+    uint64_t earlier;          /* records under the keys before these */
+    uint64_t updates;          /* how often they have changed */
     bool sealing;
     bool fixed; /* opening: the cipher holds the nonce's fixed part, and takes the rest alone */
 };
