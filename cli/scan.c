@@ -12,6 +12,7 @@
 #include "cli/options.h"
 #include "cli/print.h"
 #include "cli/scan/report.h"
+#include "shim/core/socket/placement.h"
 #include "shim/core/tls/credentials.h"
 
 #define TIMEOUT_DEFAULT 5.0
@@ -75,16 +76,24 @@ static int judge(const struct dg_scan *scan, bool complete)
     return complete && !any(scan, dg_scan_port_unclear) ? DG_EXIT_OK : UNCLEAR;
 }
 
+static bool is_own(const char *address)
+{
+    struct dg_network network;
+    const char *problem;
+
+    if (!dg_network_parse(address, &network, &problem))
+        return false;
+    return strncmp(address, "127.", 4) == 0 || dg_place_is_own(&network.host);
+}
+
 /* Its own programs may speak plaintext to a guarded host: nothing a stranger could do. */
-static void warn_of_loopback(const struct dg_scan *scan)
+static void warn_of_own(const struct dg_scan *scan)
 {
     for (size_t i = 0; i < scan->count; i++) {
-        const struct dg_scan_host *host = &scan->hosts[i];
-
-        if (strncmp(host->address, "127.", 4) == 0 || strcmp(host->address, "::1") == 0) {
+        if (is_own(scan->hosts[i].address)) {
             dg_complain("%s is this very host, whose own users the policy may let in (local): scan "
                         "from another to see what strangers see",
-                        host->address);
+                        scan->hosts[i].address);
             return;
         }
     }
@@ -108,7 +117,7 @@ static int look(struct dg_scan *scan, bool json)
     struct dg_error error;
     bool complete;
 
-    warn_of_loopback(scan);
+    warn_of_own(scan);
     complete = dg_scan_run(scan, progress ? show_progress : NULL, &error) == 0;
     end_progress();
     if (!complete)

@@ -161,7 +161,8 @@ static void begin_some(struct engine *engine)
 {
     while (engine->next < engine->waiting_count && engine->active_count < ACTIVE_MAX &&
            engine->start_at <= now() && engine->error == 0) {
-        engine->start_at = now() + SECOND / engine->scan->rate;
+        /* Rounded up, so that the rate is never exceeded. */
+        engine->start_at = now() + (SECOND + engine->scan->rate - 1) / engine->scan->rate;
         begin(engine, &engine->waiting[engine->next++]);
     }
 }

@@ -277,6 +277,27 @@ subtest 'instances, and drop-ins of all kinds' => sub {
     }
 };
 
+subtest 'what systemd makes of it' => sub {
+    plan skip_all => 'no systemd-analyze here' if !grep { -x "$_/systemd-analyze" } split /:/, $ENV{PATH};
+    my $verify = sub { run('systemd-analyze', "--root=$tree", '--man=no', '--recursive-errors=no', 'verify', @_) };
+    spew("$vendor/$_.target", "[Unit]\n") for qw(basic sysinit shutdown sockets);
+    spew("$vendor/$_.slice", "[Slice]\n") for qw(system -);
+    copy("$tree/etc/distguard/shim.conf", "$tree/etc/distguard/50% \"odd\".conf");
+    spew("$vendor/case.service", $SERVICE . "RestrictAddressFamilies=AF_INET\n");
+    done(enable('case', '--conf', '/etc/distguard/50% "odd".conf', '--profile', 'rabbit'), 'a policy with an odd name');
+    like(slurp(drop_in('case.service')), qr{^Environment="DISTGUARD_CONF=/etc/distguard/50%% \\"odd\\"\.conf"$}m, 'is quoted');
+    done(enable('epmd', '--profile', 'epmd'), 'EPMD');
+    for my $unit (qw(case.service epmd.service epmd.socket)) {
+        my $run = $verify->($unit);
+        ok($run->{status} == 0 && $run->{err} eq '', "$unit is in order") or diag describe($run);
+    }
+    spew(drop_in('case.service'), slurp(drop_in('case.service')) . "Enviroment=x\n");
+    like($verify->('case.service')->{err}, qr/50-distguard\.conf.*Enviroment/, 'which it would not be with a typing error');
+    unlink drop_in('case.service');
+    done(disable('epmd'), 'and back');
+    run('rm', '-r', "$units/case.service.d", "$vendor/case.service", "$tree/etc/distguard/50% \"odd\".conf");
+};
+
 subtest 'mistakes' => sub {
     for ([qw(enable)], [qw(enable a b)], [qw(enable epmd.socket)], [qw(enable ../x)], [qw(enable --conf shim.conf a)], [qw(disable)], [qw(disable a.timer)]) {
         my $run = run(tool(), @$_);

@@ -202,7 +202,8 @@ subtest 'mistakes' => sub {
         ok($run->status == UNCLEAR && $run->err =~ /is no host/, "\"$_\" is no host") or diag $run->describe;
     }
     like(scan('--ports', '9-1', $bare->ip)->err, qr/--ports: "9-1"/, 'a list of ports that is none');
-    like(scan('127.0.0.1')->err, qr/this very host/, 'a look at oneself is not a stranger\'s');
+    like(scan($_)->err, qr/^distguard: \Q$_\E is this very host/, "a look at oneself is not a stranger's ($_)") for '127.0.0.1', '::1', $stranger->ip;
+    unlike(scan($bare->ip)->err, qr/this very host/, 'at another it is');
 };
 
 done_testing;
