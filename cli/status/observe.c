@@ -247,6 +247,45 @@ static int add(struct dg_observations *all, pid_t pid, int process, bool named,
     return 0;
 }
 
+/* False where it has ended. */
+static bool look_anew(struct dg_observed *observed)
+{
+    struct dg_observed fresh = {.pid = observed->pid};
+    int process = dg_proc_open(observed->pid);
+    bool there = process >= 0 && look_at(process, true, &fresh);
+
+    if (process >= 0) {
+        (void)close(process);
+    }
+    *observed = fresh;
+    return there;
+}
+
+/* Who is not guarded may be about to be, its library not yet through with its start, or be about to
+ * end: monitoring is not to be alarmed by either. */
+static void look_twice(struct dg_observations *all)
+{
+    const struct timespec pause = {.tv_nsec = 300000000};
+    bool paused = false;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < all->count; i++) {
+        struct dg_observed observed = all->processes[i];
+
+        if (observed.guard != DG_GUARDED) {
+            if (!paused) {
+                (void)nanosleep(&pause, NULL);
+            }
+            paused = true;
+            if (!look_anew(&observed)) {
+                continue;
+            }
+        }
+        all->processes[kept++] = observed;
+    }
+    all->count = kept;
+}
+
 int dg_observe(const pid_t *pids, size_t count, struct dg_observations *all, struct dg_error *error)
 {
     for (size_t i = 0; i < count; i++) {
@@ -263,7 +302,8 @@ int dg_observe(const pid_t *pids, size_t count, struct dg_observations *all, str
             return -1;
         }
     }
-    return 0;
+    look_twice(all);
+    return all->count == count ? 0 : dg_fail(error, "a process has ended while it was looked at");
 }
 
 static int by_pid(const void *a, const void *b)
@@ -293,6 +333,7 @@ int dg_observe_all(struct dg_observations *all, struct dg_error *error)
         }
     }
     (void)closedir(entries);
+    look_twice(all);
     if (all->count > 0) {
         qsort(all->processes, all->count, sizeof all->processes[0], by_pid);
     }

@@ -267,7 +267,26 @@ subtest 'a policy that is read again' => sub {
     is($page->{totals}{reloads}, 1, 'reloads');
     is_deeply([ map { $_->{policy_generation} } grep { $_->{state} eq 'open' } connections($page) ], [1],
         'the connection is of an older one') or diag explain $page->{connections};
+    open(my $file, '>>', $alpha->conf_file) or die $!;
+    print {$file} "nonsense\n";
+    close $file;
+    ok(wait_for(20, sub {
+        $alpha->must($^X, '-MIO::Socket::INET', '-e', 'IO::Socket::INET->new(PeerAddr => shift, PeerPort => shift)', $alpha->ip, $port);
+        $page = page_of($a->pid);
+        $page->{totals}{failed_reloads} > 0;
+    }), 'one that cannot be read is counted') or diag explain $page->{totals};
+    is($page->{policy}{generation}, 2, 'and changes nothing');
+    ok($page->{policy}{changed}, 'but that the file is another');
+    $alpha->shim;
     $a->call('erlang:disconnect_node(' . $b->atom . ')');
+};
+
+subtest 'a log that takes nothing' => sub {
+    $gamma->shim(conf => { log => { target => '/nowhere/distguard.log' } });
+    my $mute = $gamma->node('mute', long => 1, shim => 1);
+    cmp_ok(page_of($mute->pid)->{totals}{log_lines_dropped}, '>=', 1, 'is told') or diag explain page_of($mute->pid);
+    $mute->stop;
+    $gamma->shim;
 };
 
 subtest 'peers that speak plaintext, on the way to require' => sub {
