@@ -9,6 +9,7 @@ use Distguard::Lab;
 use Distguard::Lab::Epmd qw(start_epmd);
 use Distguard::Lab::Native qw(EPMDLESS both_ways guarded joined mesh native part);
 use Distguard::Lab::Wait qw(wait_for);
+use JSON::PP qw(decode_json);
 use Test::More;
 
 use constant TICK_TIME => 4;
@@ -61,6 +62,25 @@ subtest 'where EPMD is not guarded, native nodes find guarded ones, and those ar
     $_->stop for $native, $guarded;
     $_->stop_epmd for $alpha, $beta;
 };
+
+# 100 MB either way with a new key for every megabyte, asked for by one of them.
+for my $case (
+    ['the native one', { more => '{key_update_at, 1000000}' }, {}],
+    ['the guarded one', {}, { rekey_bytes => 1_000_000 }],
+) {
+    my ($who, $native_has, $tls) = @$case;
+    subtest "keys change all the while, as $who wants" => sub {
+        my $conf = $beta->shim(conf => { tls => $tls }, file => $lab->temp_path('conf'));
+        my ($native, $guarded) = (native($alpha, native => $native_has), guarded($beta, env => { DISTGUARD_CONF => $conf }));
+        is($native->call('net_kernel:connect_node(' . $guarded->atom . ')'), 'true', 'joined');
+        is($guarded->call('dg_lab_traffic:there_and_back(' . $native->atom . ', 100)', 180), '{true,true}', 'all of it arrives');
+        my $status = $beta->run($lab->tool, 'status', '--json', $guarded->pid)->out;
+        my $changes = decode_json($status)->{processes}[0]{totals}{key_updates};
+        cmp_ok($changes, '>=', 90, 'with keys that changed') or diag $status;
+        is($native->call('nodes()'), '[' . $guarded->atom . ']', 'and the connection is still there');
+        $_->kill for $native, $guarded;
+    };
+}
 
 subtest 'an idle connection stays up, a silent node is given up' => sub {
     my @tick = (args => [EPMDLESS, qw(-kernel net_ticktime), TICK_TIME]);

@@ -200,14 +200,15 @@ sub shim_env {
 }
 
 # The options of a node that speaks OTP's own TLS, with the host's certificate. `native` may name another pki, versions (as
-# OTP calls them; none for its default), and anonymous for a client without a certificate. What it does not name is as a
-# careful operator has it: TLS 1.3, both sides show a certificate and verify the other's.
+# OTP calls them; none for its default), more options of both sides, and anonymous for a client without a certificate. What
+# it does not name is as a careful operator has it: TLS 1.3, both sides show a certificate and verify the other's.
 sub native_args {
     my ($self, $native) = @_;
     my %option = (versions => ['tlsv1.3'], pki => $self->{lab}->pki, ref $native ? %$native : ());
     my $certificate = $option{pki}->certificate_of($self);
     my $versions = join ', ', map {"'$_'"} @{ $option{versions} };
-    my $verify = qq({verify, verify_peer}, {cacertfile, "@{[$option{pki}->ca]}"}) . ($versions && qq(, {versions, [$versions]}));
+    my $verify = qq({verify, verify_peer}, {cacertfile, "@{[$option{pki}->ca]}"}) . ($versions && qq(, {versions, [$versions]}))
+        . ($option{more} ? ", $option{more}" : '');
     my $shown  = qq({certfile, "$certificate.pem"}, {keyfile, "$certificate.key"});
     my $path = $self->{lab}->temp_path('ssl');
     open(my $file, '>', $path) or croak "$path: $!";
