@@ -27,8 +27,8 @@ bool dg_leads_nowhere(const struct iovec *vector, size_t count)
     return false;
 }
 
-enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, ssize_t *result,
-                                        bool *decided)
+enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, bool sending,
+                                        ssize_t *result, bool *decided)
 {
     *decided = true;
     switch (dg_decide_distribution(socket, fd)) {
@@ -43,13 +43,13 @@ enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, ssize_
     case DG_DECIDE_PASS:
         dg_table_forget(fd, socket);
         return DG_ATTEMPT_PASS;
-    case DG_DECIDE_WATCH:
+    case DG_DECIDE_WATCH: /* the peer has ended what it never began */
         dg_table_unlock(socket);
-        return DG_ATTEMPT_PASS;
+        return sending ? dg_attempt_failed(result, EPIPE) : DG_ATTEMPT_PASS;
     case DG_DECIDE_REFUSED:
     default:
         dg_table_unlock(socket);
-        return dg_attempt_failed(result, ECONNRESET);
+        return dg_attempt_failed(result, sending ? EPIPE : ECONNRESET);
     }
 }
 

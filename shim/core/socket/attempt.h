@@ -23,8 +23,8 @@ bool dg_leads_nowhere(const struct iovec *vector, size_t count);
 
 /* Decides what a connection to our distribution listener is. *decided: it has an answer, and the
  * socket is unlocked; else it has a role by which to go on. */
-enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, ssize_t *result,
-                                        bool *decided);
+enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, bool sending,
+                                        ssize_t *result, bool *decided);
 
 bool dg_is_guarded(int fd);
 

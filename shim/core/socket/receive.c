@@ -197,7 +197,7 @@ static enum dg_attempt receive_once(int fd, struct msghdr *message, int flags, s
         return DG_ATTEMPT_PASS;
     }
     if (socket->role == DG_ROLE_DISTRIBUTION_INCOMING) {
-        attempt = dg_attempt_distribution(socket, fd, result, &decided);
+        attempt = dg_attempt_distribution(socket, fd, false, result, &decided);
         if (decided) {
             return attempt;
         }

@@ -92,11 +92,10 @@ static enum dg_attempt send_once(int fd, const struct iovec *vector, int count, 
     if (socket == NULL) {
         return DG_ATTEMPT_PASS;
     }
-    /* Who is connected to speaks second; nothing to be sent before it is known what the peer
-     * speaks.
-     */
+    /* Who is connected to speaks second; nothing is to be sent before it is known what the peer
+     * speaks. */
     if (socket->role == DG_ROLE_DISTRIBUTION_INCOMING) {
-        attempt = dg_attempt_distribution(socket, fd, result, &decided);
+        attempt = dg_attempt_distribution(socket, fd, true, result, &decided);
         if (decided) {
             return attempt;
         }
