@@ -34,11 +34,11 @@
 #define ACK "a" DIGEST
 
 struct message {
-    bool ours; /* else the peer's, and then: */
     const char *bytes;
     size_t size;
     const char *claim; /* NULL: it claims nothing */
     bool dynamic;
+    bool ours; /* else the peer's */
 };
 
 #define OURS(text)                                                                                 \

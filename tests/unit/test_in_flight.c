@@ -212,7 +212,7 @@ static void test_who_takes_too_long_is_ended_when_another_comes(void **state)
     arrive(FIRST, 1);
     arrive(FIRST + 1, 2);
     assert_ended_before(FIRST, FIRST + 1, 0);
-    (void)nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL);
+    (void)nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
     arrive(FIRST + 2, 3);
     assert_ended_before(FIRST, FIRST + 2, FIRST + 2);
 }

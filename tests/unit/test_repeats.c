@@ -48,7 +48,7 @@ static void assert_left_out(const char *peer, const char *reason)
 
 static void nap(void)
 {
-    (void)nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
+    (void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 }
 
 static time_t now(void)
