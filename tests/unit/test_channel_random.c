@@ -17,6 +17,7 @@
 
 #include "tests/unit/support/checked.h"
 #include "tests/unit/support/pki.h"
+#include "tests/unit/support/schedules.h"
 
 enum {
     SCHEDULES = 100,
@@ -51,22 +52,6 @@ static struct dg_credentials *client_credentials, *server_credentials;
 static const char *version;
 static uint8_t *memory; /* ROOM bytes */
 
-/* Cuts `size` bytes into pieces, some of them empty. */
-static int cut(struct random *random, uint8_t *bytes, size_t size, struct iovec vector[PIECES])
-{
-    int count = 1 + (int)random_below(random, PIECES);
-
-    for (int i = 0; i < count - 1; i++) {
-        size_t piece = random_below(random, 3) == 0 ? 0 : random_size(random, size);
-
-        vector[i] = (struct iovec){.iov_base = bytes, .iov_len = piece};
-        bytes += piece;
-        size -= piece;
-    }
-    vector[count - 1] = (struct iovec){.iov_base = bytes, .iov_len = size};
-    return count;
-}
-
 static void check_bytes(const struct schedule *schedule, int fd, const uint8_t *bytes, size_t size)
 {
     const struct program *sender = &schedule->program[1 - fd];
@@ -92,7 +77,7 @@ static void step_read(struct schedule *schedule, int fd)
         readable = checked_readable(&schedule->ends, fd);
         room = readable > 0 ? (size_t)readable : room;
     }
-    count = cut(&schedule->random, memory, room, vector);
+    count = schedules_cut(&schedule->random, memory, room, vector, PIECES);
     got = checked_receive(&schedule->ends, fd, vector, count, peek);
     if (got < 0 && errno == EAGAIN && readable <= 0) {
         return;
@@ -120,7 +105,7 @@ static void step_write(struct schedule *schedule, int fd)
         return;
     }
     size = size < left ? size : left;
-    count = cut(&schedule->random, program->stream + program->sent, size, vector);
+    count = schedules_cut(&schedule->random, program->stream + program->sent, size, vector, PIECES);
     taken = checked_send(&schedule->ends, fd, vector, count);
     if (taken < 0 && errno == EAGAIN) {
         return;
@@ -173,14 +158,6 @@ static bool step(struct schedule *schedule)
     }
     return true;
 }
-
-static size_t pick(struct random *random, const size_t *from, size_t count)
-{
-    return from[random_below(random, count)];
-}
-
-#define PICK(random, ...)                                                                          \
-    pick(random, (const size_t[]){__VA_ARGS__}, sizeof(size_t[]){__VA_ARGS__} / sizeof(size_t))
 
 static void plan(struct schedule *schedule)
 {
@@ -260,26 +237,6 @@ static void run_schedule(uint64_t seed)
     kernel_free();
 }
 
-static unsigned long number(const char *variable, unsigned long otherwise)
-{
-    const char *text = getenv(variable);
-
-    return text != NULL ? strtoul(text, NULL, 10) : otherwise;
-}
-
-static void run_schedules(void)
-{
-    unsigned long count = number("DG_SCHEDULES", SCHEDULES);
-
-    if (getenv("DG_SEED") != NULL) {
-        run_schedule(number("DG_SEED", 0));
-        return;
-    }
-    for (unsigned long seed = 1; seed <= count; seed++) {
-        run_schedule(seed);
-    }
-}
-
 static void make_credentials(void)
 {
     policy.tls = pki_policy("ours", "node", "ours");
@@ -301,7 +258,7 @@ static void test_what_arrives_is_what_was_sent_and_nobody_waits_for_ever(void **
     (void)state;
     make_credentials();
     version = "TLSv1.3";
-    run_schedules();
+    schedules_run(SCHEDULES, run_schedule);
     free_credentials();
 }
 
@@ -311,7 +268,7 @@ static void test_the_same_in_tls_1_2(void **state)
     make_credentials();
     pki_cap_1_2(server_credentials);
     version = "TLSv1.2";
-    run_schedules();
+    schedules_run(SCHEDULES, run_schedule);
     free_credentials();
 }
 

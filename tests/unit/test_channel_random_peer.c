@@ -17,6 +17,7 @@
 #include "tests/unit/support/checked.h"
 #include "tests/unit/support/peer.h"
 #include "tests/unit/support/pki.h"
+#include "tests/unit/support/schedules.h"
 
 enum { SCHEDULES = 100, MOST = 200 * 1024, BACKLOG = 64 * 1024, PLENTY = 1 << 20 };
 
@@ -41,14 +42,6 @@ struct schedule {
     size_t piece_most; /* of what arrives at once */
     unsigned updates;  /* percent of the peer's writes that a KeyUpdate precedes */
 };
-
-static size_t pick(struct random *random, const size_t *from, size_t count)
-{
-    return from[random_below(random, count)];
-}
-
-#define PICK(random, ...)                                                                          \
-    pick(random, (const size_t[]){__VA_ARGS__}, sizeof(size_t[]){__VA_ARGS__} / sizeof(size_t))
 
 static void plan(struct schedule *schedule)
 {
@@ -208,38 +201,18 @@ static void run_schedule(uint64_t seed)
     kernel_free();
 }
 
-static unsigned long number(const char *variable, unsigned long otherwise)
-{
-    const char *text = getenv(variable);
-
-    return text != NULL ? strtoul(text, NULL, 10) : otherwise;
-}
-
-static void run_schedules(void)
-{
-    unsigned long count = number("DG_SCHEDULES", SCHEDULES);
-
-    if (getenv("DG_SEED") != NULL) {
-        run_schedule(number("DG_SEED", 0));
-        return;
-    }
-    for (unsigned long seed = 1; seed <= count; seed++) {
-        run_schedule(seed);
-    }
-}
-
 static void test_plain_openssl_and_a_channel_understand_each_other(void **state)
 {
     (void)state;
     version = TLS1_3_VERSION;
-    run_schedules();
+    schedules_run(SCHEDULES, run_schedule);
 }
 
 static void test_the_same_in_tls_1_2(void **state)
 {
     (void)state;
     version = TLS1_2_VERSION;
-    run_schedules();
+    schedules_run(SCHEDULES, run_schedule);
 }
 
 static int set_up(void **state)

@@ -23,6 +23,7 @@
 #include "shim/core/socket/joining.h"
 #include "tests/unit/support/checked.h"
 #include "tests/unit/support/pki.h"
+#include "tests/unit/support/schedules.h"
 
 enum {
     CLIENT = KERNEL_CLIENT,
@@ -513,38 +514,15 @@ static void plan_talk(bool client_bad, bool server_bad)
     client->gates[client->gate_count - 1].received = until_ack;
 }
 
-static size_t pick(const size_t *from, size_t count)
-{
-    return from[random_below(&schedule.random, count)];
-}
-
-#define PICK(...)                                                                                  \
-    pick((const size_t[]){__VA_ARGS__}, sizeof(size_t[]){__VA_ARGS__} / sizeof(size_t))
-
 static void plan_faults(void)
 {
     for (int fd = 0; fd < 2; fd++) {
-        schedule.program[fd].room_most = PICK(1, 2, 10, 300, 1460, STREAM_MOST);
-        schedule.program[fd].write_most = PICK(1, 3, 40, 17000, STREAM_MOST);
-        kernel_ends[fd].receive_most = PICK(0, 0, 1, 3, 50, 5000);
-        kernel_ends[fd].send_most = PICK(0, 0, 1, 3, 50, 5000);
-        kernel_ends[fd].interrupted = (unsigned)PICK(0, 0, 5, 40);
+        schedule.program[fd].room_most = PICK(&schedule.random, 1, 2, 10, 300, 1460, STREAM_MOST);
+        schedule.program[fd].write_most = PICK(&schedule.random, 1, 3, 40, 17000, STREAM_MOST);
+        kernel_ends[fd].receive_most = PICK(&schedule.random, 0, 0, 1, 3, 50, 5000);
+        kernel_ends[fd].send_most = PICK(&schedule.random, 0, 0, 1, 3, 50, 5000);
+        kernel_ends[fd].interrupted = (unsigned)PICK(&schedule.random, 0, 0, 5, 40);
     }
-}
-
-static int cut(uint8_t *bytes, size_t size, struct iovec vector[PIECES])
-{
-    int count = 1 + (int)random_below(&schedule.random, PIECES);
-
-    for (int i = 0; i < count - 1; i++) {
-        size_t piece = one_in(3) ? 0 : random_size(&schedule.random, size);
-
-        vector[i] = (struct iovec){.iov_base = bytes, .iov_len = piece};
-        bytes += piece;
-        size -= piece;
-    }
-    vector[count - 1] = (struct iovec){.iov_base = bytes, .iov_len = size};
-    return count;
 }
 
 static void check_received(int fd, size_t got)
@@ -572,7 +550,8 @@ static void step_read(int fd)
     ssize_t got;
 
     room = waiting > 0 ? (size_t)waiting : room;
-    got = receive_vector(fd, vector, cut(memory, room, vector), peek);
+    got = receive_vector(fd, vector, schedules_cut(&schedule.random, memory, room, vector, PIECES),
+                         peek);
     if (got < 0 && errno == EAGAIN && waiting <= 0) {
         return;
     }
@@ -616,8 +595,9 @@ static void step_write(int fd)
     if (!open && program->sent + size > EARLY) {
         return; /* nodes begin with one small message; the channel keeps that, and not anything */
     }
-    taken = dg_joining_send(&schedule.socket[fd], fd, vector,
-                            cut(program->out + program->sent, size, vector));
+    taken = dg_joining_send(
+        &schedule.socket[fd], fd, vector,
+        schedules_cut(&schedule.random, program->out + program->sent, size, vector, PIECES));
     if (taken < 0 && errno == EAGAIN && (!open || kernel_ends[fd].refused_sends > refused)) {
         return;
     }
@@ -674,7 +654,8 @@ static void run(void)
         if (!open && schedule.refuser < 0 && is_open(CLIENT) && is_open(SERVER)) {
             open = true;
             for (int fd = 0; fd < 2; fd++) {
-                kernel_ends[fd].capacity = PICK(1, 2, 23, 100, 1000, 20000, 300000);
+                kernel_ends[fd].capacity =
+                    PICK(&schedule.random, 1, 2, 23, 100, 1000, 20000, 300000);
             }
         }
         if (!step() || steps > STEPS_MAX) {
@@ -728,36 +709,16 @@ static void run_refused(uint64_t seed)
     end();
 }
 
-static unsigned long number(const char *variable, unsigned long otherwise)
-{
-    const char *text = getenv(variable);
-
-    return text != NULL ? strtoul(text, NULL, 10) : otherwise;
-}
-
-static void run_schedules(void (*run_one)(uint64_t seed))
-{
-    unsigned long count = number("DG_SCHEDULES", SCHEDULES);
-
-    if (getenv("DG_SEED") != NULL) {
-        run_one(number("DG_SEED", 0));
-        return;
-    }
-    for (unsigned long seed = 1; seed <= count; seed++) {
-        run_one(seed);
-    }
-}
-
 static void test_nodes_join_under_every_schedule(void **state)
 {
     (void)state;
-    run_schedules(run_joining);
+    schedules_run(SCHEDULES, run_joining);
 }
 
 static void test_of_a_node_that_may_not_join_the_program_sees_nothing(void **state)
 {
     (void)state;
-    run_schedules(run_refused);
+    schedules_run(SCHEDULES, run_refused);
 }
 
 static int set_up(void **state)
