@@ -212,8 +212,9 @@ void dg_policy_free(struct dg_policy *policy);
 
 /*
  * Checks that a file may be trusted: regular, owned by root or the effective user, writable by
- * nobody else; with `secret`, readable by nobody else either. `what` names it in the error ("policy
- * file", "private key"). Works on an open descriptor, so that what is checked is what is read.
+ * nobody else; with `secret`, readable by nobody else either, and root may use what is another's.
+ * `what` names it in the error ("policy file", "private key"). Works on an open descriptor, so that
+ * what is checked is what is read.
  *
  * Returns 0, or -1 with the reason and the remedy in `error`.
  */

@@ -736,6 +736,31 @@ static void assert_checked(const char *name, bool secret, const char *wanted)
     assert_int_equal(result, wanted[0] == '\0' ? 0 : -1);
 }
 
+/* Root calls a service's tools, such as rabbitmqctl, which show the service's certificate. */
+static void test_owner_of_secret(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    write_file("key", "secret");
+    assert_int_equal(chmod(in_folder("key"), 0400), 0);
+    assert_int_equal(chown(in_folder("key"), 4711, 0), 0);
+    assert_checked("key", true, "");
+    assert_checked("key", false,
+                   "~/key: the private key belongs to user 4711; it must belong to root or to the "
+                   "user who runs this (0): chown it");
+    /* Nobody else may: not even one who can read it. */
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(chmod(in_folder("key"), 0444), 0);
+    assert_int_equal(seteuid(4712), 0);
+    assert_checked("key", true,
+                   "~/key: the private key belongs to user 4711; it must belong to root or to the "
+                   "user who runs this (4712): chown it");
+    assert_int_equal(seteuid(0), 0);
+    assert_checked("key", true,
+                   "~/key: the private key is open to others (mode 0444); do: chmod 0600 ~/key");
+}
+
 static void test_secret(void **state)
 {
     (void)state;
@@ -915,6 +940,7 @@ int main(void)
         IN_FOLDER(test_permissions),
         IN_FOLDER(test_kinds),
         IN_FOLDER(test_owner),
+        IN_FOLDER(test_owner_of_secret),
         IN_FOLDER(test_secret),
         IN_FOLDER(test_closed_descriptor),
         IN_FOLDER(test_size),
