@@ -1,4 +1,4 @@
-# distguard: see README.md. `make` builds, `make test` tests, `make demo` shows; `make help` lists the rest.
+# distguard: see README.md. `make` builds, `make test` tests, `make demo` shows.
 
 prefix     ?= /usr/local
 bindir     ?= $(prefix)/bin

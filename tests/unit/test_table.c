@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shim/core/rules.h"
 #include "shim/core/socket/table.h"
 #include "tests/unit/support/kernel.h"
 #include "tests/unit/support/pki.h"
@@ -331,7 +332,8 @@ static int set_up(void **state)
 {
     (void)pki_make(state);
     credentials = pki_credentials("ours", "node", "ours");
-    return dg_table_start();
+    /* As the core does: the table holds rules, under a lock of their own. */
+    return pthread_atfork(NULL, NULL, dg_rules_forked) == 0 ? dg_table_start() : -1;
 }
 
 static int tear_down(void **state)
