@@ -28,12 +28,6 @@ my $cluster = '[' . join(',', map { "'n\@${\$_->ip}'" } @hosts) . ']';
 sub nodes  { map { $node{ $_->name } } @hosts }
 sub others { my ($host) = @_; map { $node{ $_->name } } grep { $_ != $host } @hosts }
 
-# The policy as a whole at once: nobody reads half of it.
-sub policy {
-    my ($host, $mode) = @_;
-    rename $host->shim(conf => { mode => $mode }, file => $host->conf_file . '.new'), $host->conf_file or die $!;
-}
-
 sub start {
     my ($host) = @_;
     my $directory = $host->dir . '/mnesia';
@@ -73,25 +67,21 @@ sub restart {
     $_->call('dg_lab_cluster:excuse(' . $node->atom . ')') for others($host);
     $node->stop;
     $host->stop_epmd;
-    policy($host, $mode);
+    $host->replace_shim(conf => { mode => $mode });
     start($host)->call("dg_lab_cluster:join($cluster), dg_lab_cluster:work($cluster)");
     is_whole($when);
     $_->call('dg_lab_cluster:expect(' . $node->atom . ')') for others($host);
     nothing_wrong($_, $when) for nodes();
 }
 
-# The files are looked at as connections are made, at most once a second.
 sub reload {
     my ($host, $mode) = @_;
     my $node   = $node{ $host->name };
     my ($next) = others($host);
-    my $before = () = $host->log(qr/event=reloaded .*mode=$mode/);
-    policy($host, $mode);
-    wait_until($host->name . " follows its file to $mode", PATIENCE, sub {
-        $_->[0]->call("gen_tcp:close(element(2, gen_tcp:connect(\"${\$_->[1]->ip}\", 4369, [])))")
-            for [$node, $next->host], [$next, $host];
-        my @lines = $host->log(qr/event=reloaded .*mode=$mode/);
-        @lines - $before >= 2;    # the node and its EPMD
+    my $ask    = 'gen_tcp:close(element(2, gen_tcp:connect("%s", 4369, [])))';
+    $host->change_mode($mode, 2, sub {    # the node and its EPMD
+        $node->call(sprintf $ask, $next->host->ip);
+        $next->call(sprintf $ask, $host->ip);
     });
     is_whole($host->name . " set to $mode");
     nothing_wrong($_, $host->name . " set to $mode") for nodes();
@@ -130,7 +120,7 @@ sub status_shows {
 
 # --- the way there and back ---
 
-policy($_, 'off') for @hosts;
+$_->replace_shim(conf => { mode => 'off' }) for @hosts;
 start($_) for @hosts;
 $node{alpha}->call("dg_lab_cluster:found($cluster)");
 # Until all have begun, who begins first calls in vain.

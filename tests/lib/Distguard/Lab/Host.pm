@@ -187,6 +187,25 @@ sub shim {
     return $path;
 }
 
+# Replaces the host's shim.conf under running programs, by renaming, so that nobody reads half of it.
+sub replace_shim {
+    my ($self, %option) = @_;
+    rename $self->shim(%option, file => $self->conf_file . '.new'), $self->conf_file or croak $self->conf_file . ": $!";
+}
+
+# The same, with a mode, and waits until so many of the host's programs have followed. They look at the file as connections
+# are made, at most once a second: `connect` is called again and again and is to make some.
+sub change_mode {
+    my ($self, $mode, $programs, $connect) = @_;
+    my $before = () = $self->log(qr/event=reloaded .*mode=$mode/);
+    $self->replace_shim(conf => { mode => $mode });
+    wait_until($self->name . " follows its file to $mode", 20, sub {
+        $connect->();
+        my @lines = $self->log(qr/event=reloaded .*mode=$mode/);
+        @lines - $before >= $programs;
+    });
+}
+
 sub conf_file { "$_[0]{dir}/shim.conf" }
 sub log_file  { "$_[0]{dir}/distguard.log" }
 
