@@ -303,6 +303,64 @@ static void test_little_data_between_them_excuses_no_flood(void **state)
     part_peer();
 }
 
+/* Receives `size` bytes and looks at none. */
+static void swallow(size_t size)
+{
+    static char bytes[1 << 16];
+
+    while (size > 0) {
+        ssize_t part =
+            receive_bytes(&ends, SERVER, bytes, size < sizeof bytes ? size : sizeof bytes);
+
+        assert_true(part > 0);
+        size -= (size_t)part;
+    }
+}
+
+/* As OTP does where it has more to send than key_update_at. */
+static void test_a_short_rest_under_keys_of_its_own_is_no_flood(void **state)
+{
+    enum { SIZE = 40000, TIMES = 200 };
+    static const char bytes[SIZE];
+
+    (void)state;
+    connect_peer(SERVER, 0, 1);
+    for (int i = 0; i < TIMES; i++) {
+        peer_updates(SSL_KEY_UPDATE_REQUESTED);
+        peer_send(peer, bytes, SIZE);
+        swallow(SIZE);
+        peer_updates(SSL_KEY_UPDATE_REQUESTED);
+        peer_send(peer, "rest", 4);
+        swallow(4);
+    }
+    part_peer();
+}
+
+static void test_a_flood_after_much_data_is_one_all_the_same(void **state)
+{
+    enum { SIZE = 40000, TIMES = 200 };
+    static const char bytes[SIZE];
+    int taken = 0;
+
+    (void)state;
+    connect_peer(SERVER, 0, 5);
+    for (int i = 0; i < TIMES; i++) {
+        peer_send(peer, bytes, SIZE);
+        swallow(SIZE);
+    }
+    while (dg_channel_get_state(ends.channel[SERVER]) == DG_CHANNEL_OPEN && taken < 10000) {
+        char byte;
+
+        peer_updates(SSL_KEY_UPDATE_NOT_REQUESTED);
+        peer_send(peer, "x", 1);
+        (void)receive_bytes(&ends, SERVER, &byte, 1);
+        taken++;
+    }
+    assert_in_range(taken, 64, 1000);
+    assert_flooded(SERVER);
+    part_peer();
+}
+
 static void test_as_many_as_the_limit_lets_are_no_flood(void **state)
 {
     (void)state;
@@ -365,6 +423,8 @@ int main(void)
         cmocka_unit_test(test_a_flood_of_key_updates_ends_the_channel_and_the_peer_is_told),
         cmocka_unit_test(test_much_data_between_them_is_no_flood),
         cmocka_unit_test(test_little_data_between_them_excuses_no_flood),
+        cmocka_unit_test(test_a_short_rest_under_keys_of_its_own_is_no_flood),
+        cmocka_unit_test(test_a_flood_after_much_data_is_one_all_the_same),
         cmocka_unit_test(test_as_many_as_the_limit_lets_are_no_flood),
         cmocka_unit_test(test_what_was_there_before_a_flood_is_delivered),
         cmocka_unit_test(test_a_key_update_with_something_behind_it_ends_the_channel),

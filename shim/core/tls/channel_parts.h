@@ -40,6 +40,7 @@ struct dg_channel {
     struct dg_buffer opened; /* plaintext of one record that the caller's buffer had no room for */
     struct dg_keys receiving;
     struct dg_messages messages;
+    uint64_t excuse;         /* bytes received that allow for KeyUpdates beyond the limit */
     struct dg_bucket wishes; /* what the peer may still ask for: KeyUpdates, renegotiations */
 
     struct dg_buffer out; /* ciphertext that the kernel has not taken */
