@@ -7,7 +7,6 @@ use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
 use Distguard::Lab::Wait qw(wait_until);
 use Test::More;
-use Time::HiRes qw(sleep);
 
 use constant LONG => 180;
 
@@ -46,13 +45,7 @@ subtest 'both sides send until both kernels are full, then drain' => sub {
     };
     my $blocked = sub {
         my ($node) = @_;
-        my ($queued, $before) = (0, -1);
-        wait_until('its socket takes no more', 30, sub {
-            $before = $queued;
-            sleep 0.2;
-            $queued = unsent($node);
-            return $queued > 0 && $queued == $before;
-        });
+        my $queued = $node->host->wait_stuck;
         cmp_ok($queued, '>', 0, "$queued bytes are stuck in the kernel of " . $node->name);
     };
     my ($from_a, $from_b) = ($ready->($a, $B), $ready->($b, $A));
@@ -71,11 +64,3 @@ subtest 'both sides send until both kernels are full, then drain' => sub {
 is($a->call('nodes()'), "[$B]", 'it was one connection all the while');
 
 done_testing;
-
-# Bytes in the send queues of the node's host.
-sub unsent {
-    my ($node) = @_;
-    my $queued = 0;
-    $queued += (split)[2] for split /^/, $node->host->must(qw(ss -Htn));
-    return $queued;
-}

@@ -8,6 +8,7 @@ use Distguard::Lab::Node;
 use Distguard::Lab::Policy qw(libconfig merge);
 use Distguard::Lab::Process;
 use Distguard::Lab::Wait qw(wait_until);
+use Time::HiRes qw(sleep);
 
 use constant {
     PLAIN     => $ENV{DISTGUARD_LAB_PLAIN},    # control runs: every node without the library
@@ -255,6 +256,20 @@ sub start_node {
     my ($self, $name, %option) = @_;
     $name .= "\@${\$self->place}" if $option{long} && $name !~ /@/;
     return Distguard::Lab::Node->start(%option, host => $self, name => $name);
+}
+
+# Waits until what its programs send is stuck, as nobody takes it; returns how many bytes are.
+sub wait_stuck {
+    my ($self) = @_;
+    my ($queued, $before) = (0, -1);
+    wait_until("$self->{name} can send no more", 30, sub {
+        $before = $queued;
+        sleep 0.2;
+        $queued = 0;
+        $queued += (split)[2] for split /^/, $self->must(qw(ss -Htn));
+        return $queued > 0 && $queued == $before;
+    });
+    return $queued;
 }
 
 sub capture { Distguard::Lab::Capture->start($_[0]) }
