@@ -5,7 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { KINDS = 256 /* then the one that was said longest ago gives way */ };
+/* So many lines a minute, and no more, whoever comes. */
+enum { KINDS = 256 };
 
 struct kind {
     struct dg_repeats_rest rest; /* no peer: the place is free */
@@ -15,6 +16,8 @@ struct kind {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kind kinds[KINDS]; /* under the lock */
+static unsigned others;          /* that found no place; under the lock */
+static time_t others_since;
 
 static time_t seconds(void)
 {
@@ -45,19 +48,31 @@ static struct kind *find(const char *peer, const char *reason)
     return NULL;
 }
 
-static struct kind *take_place(void)
+/* A place that is free, or whose window is over, or the oldest of those that are kept for longer
+ * than need be. NULL where a crowd has taken them all. */
+static struct kind *take_place(time_t now)
 {
-    struct kind *oldest = &kinds[0];
+    struct kind *oldest = NULL;
 
     for (int i = 0; i < KINDS; i++) {
         if (is_free(&kinds[i])) {
             return &kinds[i];
         }
-        if (kinds[i].said < oldest->said) {
+        if ((is_over(&kinds[i], now) || kinds[i].window > DG_REPEATS_MINUTE) &&
+            (oldest == NULL || kinds[i].said < oldest->said)) {
             oldest = &kinds[i];
         }
     }
     return oldest;
+}
+
+/* Under the lock. */
+static void count_others(time_t now)
+{
+    if (others == 0) {
+        others_since = now;
+    }
+    others++;
 }
 
 bool dg_repeats_first(const char *peer, const char *reason, unsigned window, unsigned *unsaid)
@@ -74,8 +89,10 @@ bool dg_repeats_first(const char *peer, const char *reason, unsigned window, uns
         first = false;
     } else if (kind != NULL) {
         *unsaid = kind->rest.count;
+    } else if ((kind = take_place(now)) == NULL) {
+        count_others(now);
+        first = false;
     } else {
-        kind = take_place();
         (void)snprintf(kind->rest.peer, sizeof kind->rest.peer, "%s", peer);
         (void)snprintf(kind->rest.reason, sizeof kind->rest.reason, "%s", reason);
     }
@@ -100,6 +117,12 @@ bool dg_repeats_overdue(struct dg_repeats_rest *rest)
             kinds[i] = (struct kind){.said = 0};
             found = true;
         }
+    }
+    if (!found && others > 0 && now - others_since >= DG_REPEATS_MINUTE) {
+        *rest = (struct dg_repeats_rest){
+            .peer = "others", .reason = "more than the log tells apart", .count = others};
+        others = 0;
+        found = true;
     }
     pthread_mutex_unlock(&lock);
     return found;

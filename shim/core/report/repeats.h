@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-enum { DG_REPEATS_PEER = 64, DG_REPEATS_REASON = 200 };
+enum { DG_REPEATS_PEER = 64, DG_REPEATS_REASON = 200, DG_REPEATS_MINUTE = 60 /* seconds */ };
 
 /* What was left out of the log. */
 struct dg_repeats_rest {

@@ -9,7 +9,7 @@
 #include "shim/core/socket/show.h"
 
 /* Seconds in which a peer's refusals for one reason are logged once. */
-enum { REFUSED_WINDOW = 60 };
+enum { REFUSED_WINDOW = DG_REPEATS_MINUTE };
 /* Who speaks plaintext is told once a day, as long as the connections come. */
 enum { PLAINTEXT_WINDOW = 24 * 60 * 60 };
 enum { REASON_SIZE = 512 };
