@@ -111,14 +111,26 @@ static void publish(struct dg_rules *rules)
     dg_rules_release(old);
 }
 
-/* To the status page and, of what ends soon, to the log. Our own certificate comes first. */
-static void show(const struct dg_rules *rules)
+/* When the first of our own chain ends; 0 where there is none. */
+static time_t first_end(const struct dg_credentials *credentials)
 {
     size_t count = 0;
     const struct dg_expiry *expiries =
-        rules->credentials != NULL ? dg_credentials_expiries(rules->credentials, &count) : NULL;
+        credentials != NULL ? dg_credentials_expiries(credentials, &count) : NULL;
+    time_t first = 0;
 
-    dg_status_policy(rules->policy, rules->generation, count > 0 ? expiries[0].ends : 0);
+    for (size_t i = 0; i < count; i++) {
+        if (expiries[i].kind == DG_EXPIRY_CERTIFICATE && (first == 0 || expiries[i].ends < first)) {
+            first = expiries[i].ends;
+        }
+    }
+    return first;
+}
+
+/* To the status page and, of what ends soon, to the log. */
+static void show(const struct dg_rules *rules)
+{
+    dg_status_policy(rules->policy, rules->generation, first_end(rules->credentials));
     dg_expiry_begin(rules->credentials, time(NULL));
 }
 
