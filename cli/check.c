@@ -56,13 +56,25 @@ static void print_ports(const struct dg_port_list *ports)
     free(list);
 }
 
+static void print_end(const char *key, time_t ends)
+{
+    char date[DG_DATE_SIZE];
+    char name[64];
+
+    dg_print_date(date, ends);
+    (void)snprintf(name, sizeof name, "%s.expires", key);
+    if (dg_print_for_people())
+        dg_print_fact(name, "%s (%ld days)", date, (long)((ends - time(NULL)) / DAY_SECONDS));
+    else
+        dg_print_fact(name, "%s", date);
+}
+
 /* The certificates say for themselves what they are; whether they can be used is asked elsewhere.
  */
 static void print_certificates(const char *key, const char *path)
 {
     struct dg_certificate_description description;
     struct dg_error error;
-    char date[DG_DATE_SIZE];
     char name[64];
     long days;
 
@@ -75,13 +87,8 @@ static void print_certificates(const char *key, const char *path)
         (void)snprintf(name, sizeof name, "%s.names", key);
         dg_print_fact(name, "%s", description.names);
     }
-    dg_print_date(date, description.expires);
+    print_end(key, description.expires);
     days = (long)((description.expires - time(NULL)) / DAY_SECONDS);
-    (void)snprintf(name, sizeof name, "%s.expires", key);
-    if (dg_print_for_people())
-        dg_print_fact(name, "%s (%ld days)", date, days);
-    else
-        dg_print_fact(name, "%s", date);
     if (description.expires > time(NULL) && days < WARNING_DAYS)
         dg_complain("%s expires in %ld days: issue a new one", path, days);
 }
@@ -204,20 +211,26 @@ static int print_profiles(const struct dg_policy *policy, struct dg_error *error
 
 /* A CRL that ends shuts out all that its CA has issued. Many live for some days only, and are late
  * only where a node would say so, too. */
-static void warn_of_crls(const struct dg_credentials *credentials)
+static void tell_of_crls(const struct dg_credentials *credentials)
 {
     size_t count;
     const struct dg_expiry *expiries = dg_credentials_expiries(credentials, &count);
+    const struct dg_expiry *first = NULL;
     time_t now = time(NULL);
 
     for (size_t i = 0; i < count; i++) {
         const struct dg_expiry *expiry = &expiries[i];
 
-        if (expiry->kind == DG_EXPIRY_CRL && expiry->ends > now &&
-            dg_expiry_step(expiry, 0, now) != DG_EXPIRY_SILENT)
+        if (expiry->kind != DG_EXPIRY_CRL)
+            continue;
+        if (first == NULL || expiry->ends < first->ends)
+            first = expiry;
+        if (expiry->ends > now && dg_expiry_step(expiry, 0, now) != DG_EXPIRY_SILENT)
             dg_complain("%s: the CRL of %s ends in %ld days: install the next one", expiry->file,
                         expiry->name, (long)((expiry->ends - now) / DAY_SECONDS));
     }
+    if (first != NULL)
+        print_end("tls.crl", first->ends);
 }
 
 /* As a node would, with this user's rights. */
@@ -227,7 +240,7 @@ static int try_credentials(const struct dg_policy *policy, struct dg_error *erro
     int result = dg_credentials_load(policy, &credentials, error);
 
     if (result == 0)
-        warn_of_crls(credentials);
+        tell_of_crls(credentials);
     dg_credentials_free(credentials);
     return result;
 }

@@ -57,6 +57,7 @@ for my $name (sort keys %crl) {
     my $run = check($name);
     is($run->{status}, $status, "distguard check, $name: the exit status") or diag describe($run);
     like($run->{err}, $complaint, 'and what is said') or diag describe($run);
+    like($run->{out}, qr/^tls\.crl\.expires=\d{4}-\d\d-\d\dT[\d:]+Z$/m, 'and when it ends') or diag describe($run) if $status == 0;
 }
 
 done_testing;
