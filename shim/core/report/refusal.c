@@ -8,7 +8,7 @@ static const struct {
     const char *words;
     enum dg_page_refusal refusal;
 } classes[] = {
-    {"may speak plaintext", DG_REFUSED_PLAINTEXT},
+    {"if it speaks plaintext", DG_REFUSED_PLAINTEXT},
     {"gave way", DG_REFUSED_LIMIT},
     {"no room", DG_REFUSED_LIMIT},
     {"memory", DG_REFUSED_LIMIT},

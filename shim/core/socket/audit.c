@@ -77,8 +77,8 @@ static const char *explained(const struct dg_socket *socket, const char *reason,
         return reason;
     }
     (void)snprintf(text, REASON_SIZE,
-                   "peer does not answer TLS, it may speak plaintext: put it into allow or prefer "
-                   "first, or this node back into allow (%s)",
+                   "peer does not answer TLS (%s): if it speaks plaintext, put it into allow or "
+                   "prefer first, or this node back into allow",
                    reason);
     return text;
 }

@@ -9,12 +9,10 @@
     "peer speaks plaintext, our mode is require: put this node into prefer until its peers speak " \
     "TLS"
 #define DG_PLAINTEXT_UNANSWERED                                                                    \
-    "peer does not answer plaintext, its mode may be require, or it speaks a TLS of its own: "     \
-    "then "                                                                                        \
-    "put this node into prefer"
+    "peer does not answer plaintext: if its mode is require, or it speaks a TLS of its own, put "  \
+    "this node into prefer"
 #define DG_EPMD_UNANSWERED                                                                         \
-    "EPMD of the peer does not answer plaintext, its mode may be require: then put this node "     \
-    "into "                                                                                        \
+    "EPMD of the peer does not answer plaintext: if its mode is require, put this node into "      \
     "prefer"
 
 /* A connection that the policy ends; `reason` is for people, `node` the claimed name or NULL. */

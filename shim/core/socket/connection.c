@@ -214,6 +214,24 @@ bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int
 
 /* --- close and dup --- */
 
+/* An error that the program has seen already shows as an end. */
+static bool peer_has_ended(int fd)
+{
+    char byte;
+    ssize_t size = dg_core.real.recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return size == 0 || (size < 0 && errno != EAGAIN);
+}
+
+/* Of two connections that a node and its peer begin at the same time its VM gives up one, within
+ * milliseconds: nobody is refused then. */
+static bool is_given_up(const struct dg_socket *socket, int fd)
+{
+    enum { AT_ONCE = 1 }; /* second, the least net_setuptime */
+
+    return !socket->incoming && dg_channel_age(socket->channel) < AT_ONCE && !peer_has_ended(fd);
+}
+
 /* The program hangs up on a peer that never came to be one: what it was waiting for is told. */
 static void audit_unfinished(const struct dg_socket *socket)
 {
@@ -237,7 +255,9 @@ static void last_of(struct dg_socket *socket, int fd)
     case DG_ROLE_GUARDED: {
         enum dg_channel_state before = dg_channel_get_state(socket->channel);
 
-        audit_unfinished(socket);
+        if (!is_given_up(socket, fd)) {
+            audit_unfinished(socket);
+        }
         dg_channel_close(socket->channel, fd);
         dg_audit_channel(socket, before);
         break;
@@ -246,10 +266,10 @@ static void last_of(struct dg_socket *socket, int fd)
         audit_unfinished(socket);
         break;
     case DG_ROLE_PLAIN_NAMING:
-        dg_naming_tell(socket);
+        dg_naming_tell(socket, peer_has_ended(fd));
         break;
     case DG_ROLE_EPMD_ASKED:
-        if (socket->plain_by != NULL && socket->first_size == 0) {
+        if (socket->plain_by != NULL && socket->first_size == 0 && peer_has_ended(fd)) {
             dg_audit_refused(socket, DG_EPMD_UNANSWERED, NULL);
         }
         break;

@@ -98,11 +98,11 @@ bool dg_naming_take(struct dg_socket *socket, const struct iovec *vector, int co
     return false;
 }
 
-void dg_naming_tell(struct dg_socket *socket)
+void dg_naming_tell(struct dg_socket *socket, bool peer_has_ended)
 {
     if (socket->incoming || socket->naming->answered) {
         dg_audit_plaintext(socket);
-    } else {
+    } else if (peer_has_ended) {
         dg_audit_refused(socket, DG_PLAINTEXT_UNANSWERED, NULL);
     }
 }

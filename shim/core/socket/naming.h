@@ -20,7 +20,8 @@ void dg_naming_free(struct dg_naming *naming);
  * has its node's name then, if the peer told one. */
 bool dg_naming_take(struct dg_socket *socket, const struct iovec *vector, int count, size_t size);
 
-/* The end of it: tells the log who speaks plaintext, or that nobody took what we said. */
-void dg_naming_tell(struct dg_socket *socket);
+/* The end of it: tells the log who speaks plaintext, or, where the peer has ended the connection,
+ * that it did not take what we said. */
+void dg_naming_tell(struct dg_socket *socket, bool peer_has_ended);
 
 #endif

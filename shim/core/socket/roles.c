@@ -114,7 +114,7 @@ void dg_name_plaintext(struct dg_socket *socket, const struct iovec *vector, int
 {
     if (dg_naming_take(socket, vector, count, size)) {
         socket->role = DG_ROLE_PLAIN;
-        dg_naming_tell(socket);
+        dg_naming_tell(socket, true); /* what came and names nobody is no distribution */
         dg_naming_free(socket->naming);
         socket->naming = NULL;
     }

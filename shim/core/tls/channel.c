@@ -223,6 +223,15 @@ const char *dg_channel_reason(const struct dg_channel *channel)
     return channel->reason;
 }
 
+double dg_channel_age(const struct dg_channel *channel)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - channel->started.tv_sec) +
+           (double)(now.tv_nsec - channel->started.tv_nsec) / 1e9;
+}
+
 bool dg_channel_was_answered(const struct dg_channel *channel)
 {
     return channel->answered || channel->side == DG_CHANNEL_SERVER;

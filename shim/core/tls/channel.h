@@ -93,6 +93,9 @@ enum dg_channel_state dg_channel_get_state(const struct dg_channel *channel);
 /* Why it failed, in words for the log; "" if it did not. */
 const char *dg_channel_reason(const struct dg_channel *channel);
 
+/* Seconds since it was made. */
+double dg_channel_age(const struct dg_channel *channel);
+
 /* Whether the peer has said anything in TLS. A client's peer that has not may know none. */
 bool dg_channel_was_answered(const struct dg_channel *channel);
 

@@ -133,14 +133,6 @@ static void release_tail(struct dg_channel *channel, int fd)
 
 /* --- the handshake --- */
 
-static double seconds_since(const struct timespec *start)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
-}
-
 /* OpenSSL's part ends here: from now on the records are ours. */
 static void open_channel(struct dg_channel *channel, int fd)
 {
@@ -165,7 +157,7 @@ static void step_handshake(struct dg_channel *channel, int fd)
 {
     char reason[DG_CHANNEL_REASON_SIZE];
 
-    if (seconds_since(&channel->started) > channel->timeout) {
+    if (dg_channel_age(channel) > channel->timeout) {
         dg_channel_fail(channel, fd, ETIMEDOUT, "TLS handshake not finished in time");
         return;
     }
