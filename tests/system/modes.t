@@ -46,10 +46,10 @@ sub table {
 }
 
 # What the log says of a failure: of the one who connects, and of the one who is connected to.
-my $NO_TLS = qr/peer does not answer TLS, it may speak plaintext: put it into allow or prefer first/;
+my $NO_TLS = qr/peer does not answer TLS \([^)]+\): if it speaks plaintext, put it into allow or prefer first/;
 my %NO_PLAINTEXT = (
-    distribution => qr/peer does not answer plaintext, its mode may be require/,
-    epmd         => qr/EPMD of the peer does not answer plaintext, its mode may be require/,
+    distribution => qr/"peer does not answer plaintext: if its mode is require/,
+    epmd         => qr/"EPMD of the peer does not answer plaintext: if its mode is require/,
 );
 my $REFUSED = qr/peer speaks plaintext, our mode is require: put this node into prefer/;
 
@@ -197,6 +197,34 @@ for my $to (@nodes) {
         }
     };
 }
+
+# A certificate that is refused is refused in every mode, and nobody turns to plaintext instead.
+subtest 'a node of another authority' => sub {
+    my $host = $lab->host('foreign');
+    # It trusts everybody, so that it is the others who refuse.
+    my $both = $lab->temp_path('pem');
+    open(my $file, '>', $both) or die "$both: $!";
+    print {$file} map { Distguard::Lab::Process::slurp($_->ca) } $lab->pki, $lab->pki('other');
+    close $file;
+    $host->shim(conf => { mode => 'prefer', tls => { ca => $both } }, pki => $lab->pki('other'));
+    my $foreign = $host->node('n@foreign.lab', long => 1, shim => 1,
+        args => [qw(-start_epmd false -connect_all false -erl_epmd_port), DISTRIBUTION_PORT, qw(-kernel net_setuptime), SETUP_TIME]);
+    my $capture = $host->capture;
+    my @guarded = qw(allow prefer require);
+    for my $way (@guarded) {
+        my ($far, $to) = @{ $far{$way} }{qw(node host)};
+        is($foreign->call('net_kernel:connect_node(' . $far->atom . ')'), 'false', "does not get in where the mode is $way");
+        ok(wait_for(5, sub { $to->log(qr/event=refused peer=\Q${\$host->ip}\E:\d+ .*direction=in.*certificate/) }),
+            'and the log says why') or diag $to->log;
+    }
+    for my $way (qw(prefer require)) {
+        is($near{$way}{node}->call("net_kernel:connect_node('n\@foreign.lab')"), 'false', "a node in $way does not go there");
+        ok(wait_for(5, sub { $near{$way}{host}->log(qr/event=refused peer=\Q${\$host->ip}\E:\d+ .*direction=out.*certificate/) }),
+            'and its log says why') or diag $near{$way}{host}->log;
+    }
+    is(spoken(grep { length $_->{bytes} } $capture->stop), 'TLS', 'no plaintext was spoken by either');
+    $foreign->stop;
+};
 
 subtest 'who speaks plaintext is named once' => sub {
     for my $to (qw(allow prefer)) {

@@ -74,8 +74,25 @@ subtest 'a policy that cannot be used changes nothing' => sub {
     all_meet(qw(true true true true));
 };
 
+# Of two connections that begin at the same time the VMs give one up.
+for my $mode (qw(allow prefer)) {
+    subtest "two nodes connect to each other at once, $mode" => sub {
+        set($mode) if $mode ne 'allow';
+        unlink $_->log_file for $alpha, $gamma;
+        for (1 .. 40) {
+            my @pairs = ([$a, $tls], [$tls, $a]);
+            my @requests = map { $_->[0]->begin('net_kernel:connect_node(' . $_->[1]->atom . ')') } @pairs;
+            my @answers  = map { $pairs[$_][0]->result($requests[$_]) } 0, 1;
+            is("@answers", 'true true', 'they meet') or last if grep { $_ ne 'true' } @answers;
+            $a->call('erlang:disconnect_node(' . $tls->atom . ')');
+        }
+        my @refused = map { $_->log(qr/event=refused .*role=distribution direction=out/) } $alpha, $gamma;
+        is(scalar @refused, 0, 'and nobody is said to have been refused') or diag @refused;
+    };
+}
+
 subtest 'a connection keeps the mode by which it came' => sub {
-    is($plain->call('net_kernel:connect_node(' . $a->atom . ')'), 'true', 'plaintext, in allow');
+    is($plain->call('net_kernel:connect_node(' . $a->atom . ')'), 'true', 'plaintext, in prefer');
     set('require');
     is($plain->call('erpc:call(' . $a->atom . ', erlang, node, [])'), $a->atom, 'which goes on in require');
     is($plain->call('erlang:disconnect_node(' . $a->atom . ')'), 'true', 'but once it has ended');
