@@ -212,9 +212,10 @@ void dg_policy_free(struct dg_policy *policy);
 
 /*
  * Checks that a file may be trusted: regular, owned by root or the effective user, writable by
- * nobody else; with `secret`, readable by nobody else either, and root may use what is another's.
- * `what` names it in the error ("policy file", "private key"). Works on an open descriptor, so that
- * what is checked is what is read.
+ * nobody else; with `secret`, readable by nobody else either, but that what is root's may be
+ * readable by a group, and that root may use what is another's. `what` names it in the error
+ * ("policy file", "private key"). Works on an open descriptor, so that what is checked is what is
+ * read.
  *
  * Returns 0, or -1 with the reason and the remedy in `error`.
  */

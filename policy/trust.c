@@ -26,6 +26,19 @@ static bool owner_is_trusted(uid_t owner, bool secret)
     return owner == 0 || owner == geteuid() || (secret && geteuid() == 0);
 }
 
+/*
+ * A key of root's may be read by a group: a service that must not be able to change its key is
+ * given it so, and Kubernetes has no other way to give a pod that is not root a secret (fsGroup).
+ */
+static bool is_open(const struct stat *status)
+{
+    mode_t open = S_IRWXG | S_IRWXO;
+
+    if (status->st_uid == 0)
+        open &= ~(mode_t)S_IRGRP;
+    return (status->st_mode & open) != 0;
+}
+
 int dg_policy_check_file(int fd, const char *path, const char *what, bool secret,
                          struct dg_error *error)
 {
@@ -41,7 +54,7 @@ int dg_policy_check_file(int fd, const char *path, const char *what, bool secret
                        "%s: the %s belongs to user %u; it must belong to root or to the user who "
                        "runs this (%u): chown it",
                        path, what, (unsigned)status.st_uid, (unsigned)geteuid());
-    if (secret && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+    if (secret && is_open(&status))
         return dg_fail(error, "%s: the %s is open to others (mode %04o); do: chmod 0600 %s", path,
                        what, (unsigned)(status.st_mode & 07777), path);
     if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0)

@@ -766,13 +766,32 @@ static void test_secret(void **state)
     (void)state;
     write_file("key", "");
     assert_checked("key", true, "");
+    if (geteuid() == 0)
+        assert_int_equal(chown(in_folder("key"), 4711, 0), 0);
     chmod(in_folder("key"), 0640);
     assert_checked("key", true,
                    "~/key: the private key is open to others (mode 0640); do: chmod 0600 ~/key");
-    assert_checked("key", false, "");
     chmod(in_folder("key"), 0604);
     assert_checked("key", true,
                    "~/key: the private key is open to others (mode 0604); do: chmod 0600 ~/key");
+}
+
+/* A service is given root's key by its group, to read and no more. */
+static void test_secret_of_root(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    write_file("key", "");
+    chmod(in_folder("key"), 0640);
+    assert_checked("key", true, "");
+    chmod(in_folder("key"), 0660);
+    assert_checked("key", true,
+                   "~/key: the private key is open to others (mode 0660); do: chmod 0600 ~/key");
+    chmod(in_folder("key"), 0644);
+    assert_checked("key", true,
+                   "~/key: the private key is open to others (mode 0644); do: chmod 0600 ~/key");
+    assert_checked("key", false, "");
 }
 
 static void test_closed_descriptor(void **state)
@@ -942,6 +961,7 @@ int main(void)
         IN_FOLDER(test_owner),
         IN_FOLDER(test_owner_of_secret),
         IN_FOLDER(test_secret),
+        IN_FOLDER(test_secret_of_root),
         IN_FOLDER(test_closed_descriptor),
         IN_FOLDER(test_size),
         IN_FOLDER(test_garbage),
