@@ -51,31 +51,34 @@ struct dg_request {
 struct dg_joining;
 struct dg_naming;
 
+/* What a message of an admitted peer needs comes first, close together: between two messages a node
+ * may have slept, and nothing of this is in the processor's caches. */
 struct dg_socket {
     pthread_mutex_t lock; /* owns all below */
-    struct dg_socket *next_free;
-    int descriptors; /* how many numbers stand for it */
     _Atomic(enum dg_role) role;
     bool incoming;
-    bool epmd;          /* of or to an EPMD, not distribution */
-    bool foreign;       /* LISTENER: made by somebody else, and handed to epmd (systemd) */
-    bool expected;      /* OUTGOING: EPMD has named its destination as a node's */
-    uint16_t port;      /* LISTENER: where, host byte order */
-    int backlog;        /* LISTENER */
-    uint8_t first_size; /* of first[] */
-    uint8_t first_kept; /* how many of them the program has yet to receive from here */
-    uint8_t first[DG_FIRST_BYTES];
-    struct sockaddr_storage peer;
-    struct dg_channel *channel;    /* GUARDED, EPMD_INCOMING */
-    struct dg_request *request;    /* EPMD_INCOMING, and then until epmd has taken it all */
-    const struct dg_rules *rules;  /* under which it came to be */
-    const char *plain_by;          /* the rule that lets it pass in plaintext, or NULL; static */
-    char *node;                    /* what the peer claims to be; NULL: nothing yet */
+    bool epmd;                     /* of or to an EPMD, not distribution */
     bool admitted;                 /* GUARDED: by certificate, and for distribution by its name */
+    struct dg_channel *channel;    /* GUARDED, EPMD_INCOMING */
     struct dg_joining *joining;    /* GUARDED: while the distribution handshake runs inside TLS */
-    struct dg_naming *naming;      /* PLAIN_NAMING */
+    struct dg_request *request;    /* EPMD_INCOMING, and then until epmd has taken it all */
     struct dg_gathering gathering; /* GUARDED */
     dg_status_record status;       /* of a connection or a listener; 0: none yet */
+
+    const struct dg_rules *rules; /* under which it came to be */
+    int descriptors;              /* how many numbers stand for it */
+    struct dg_socket *next_free;
+    bool foreign;             /* LISTENER: made by somebody else, and handed to epmd (systemd) */
+    bool expected;            /* OUTGOING: EPMD has named its destination as a node's */
+    uint16_t port;            /* LISTENER: where, host byte order */
+    int backlog;              /* LISTENER */
+    const char *plain_by;     /* the rule that lets it pass in plaintext, or NULL; static */
+    char *node;               /* what the peer claims to be; NULL: nothing yet */
+    struct dg_naming *naming; /* PLAIN_NAMING */
+    uint8_t first_size;       /* of first[] */
+    uint8_t first_kept;       /* how many of them the program has yet to receive from here */
+    uint8_t first[DG_FIRST_BYTES];
+    struct sockaddr_storage peer;
 };
 
 /* The table itself, for the interposers' quick look; index below DG_TABLE_SIZE. */

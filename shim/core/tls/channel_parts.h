@@ -17,41 +17,40 @@
 
 enum { DG_CHANNEL_REASON_SIZE = 512 };
 
+/* What each message needs comes first, close together, as in struct dg_socket. */
 struct dg_channel {
     const struct dg_transport *transport;
     enum dg_channel_side side;
-    struct timespec started;
-    double timeout;       /* of the handshake, seconds */
-    uint64_t rekey_bytes; /* the policy's; 0: records alone count */
-
     enum dg_channel_state state; /* moved by dg_channel_enter() alone */
     bool was_open;
-    bool answered; /* a whole TLS record has come from the peer */
-    int failure;   /* errno of every receive, once failed */
-    char reason[DG_CHANNEL_REASON_SIZE];
+    bool answered;       /* a whole TLS record has come from the peer */
+    bool tail_in_kernel; /* the last byte of `in`, or of what `opened` came from, was only peeked */
+    bool held;           /* the caller's next byte was already taken, and is in `out` */
+    bool sending_ended;  /* our close_notify was sent */
+    bool key_update_owed; /* the peer has asked for new keys of ours: before our next data */
+    bool refusal_owed;    /* the peer has asked to renegotiate */
+    uint64_t rekey_bytes; /* the policy's; 0: records alone count */
 
-    struct dg_handshake *handshake; /* until it is through */
-    struct dg_agreed agreed;        /* by then */
-
+    struct dg_keys sending;
+    struct dg_cutting cutting;
+    struct dg_buffer out; /* ciphertext that the kernel has not taken */
     /* Ciphertext that was fetched and not yet opened. Between calls this is part of one record. */
     struct dg_buffer in;
-    size_t whole;        /* how much of `in` is whole records */
-    bool tail_in_kernel; /* the last byte of `in`, or of what `opened` came from, was only peeked */
+    size_t whole;            /* how much of `in` is whole records */
     struct dg_buffer opened; /* plaintext of one record that the caller's buffer had no room for */
     struct dg_keys receiving;
+
     struct dg_messages messages;
     uint64_t excuse;         /* bytes received that allow for KeyUpdates beyond the limit */
     struct dg_bucket wishes; /* what the peer may still ask for: KeyUpdates, renegotiations */
 
-    struct dg_buffer out; /* ciphertext that the kernel has not taken */
-    bool held;            /* the caller's next byte was already taken, and is in `out` */
-    bool sending_ended;   /* our close_notify was sent */
-    struct dg_keys sending;
-    struct dg_cutting cutting;
-    bool key_update_owed; /* the peer has asked for new keys of ours: before our next data */
-    bool refusal_owed;    /* the peer has asked to renegotiate */
-
-    struct dg_buffer early; /* plaintext taken before the handshake was through */
+    struct timespec started;
+    double timeout;                 /* of the handshake, seconds */
+    struct dg_handshake *handshake; /* until it is through */
+    struct dg_agreed agreed;        /* by then */
+    struct dg_buffer early;         /* plaintext taken before the handshake was through */
+    int failure;                    /* errno of every receive, once failed */
+    char reason[DG_CHANNEL_REASON_SIZE];
 };
 
 /* --- channel.c --- */

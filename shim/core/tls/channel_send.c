@@ -200,6 +200,7 @@ static ssize_t send_open(struct dg_channel *channel, int fd, const struct iovec 
         return dg_channel_answer(-1, EPIPE);
     }
     channel->held = dg_buffer_size(&channel->out) > 0;
+    dg_seal_prepare(&channel->sending);
     if (channel->held && taken == 1) {
         return dg_channel_answer(-1, EAGAIN);
     }

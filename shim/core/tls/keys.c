@@ -32,6 +32,7 @@ static int use_key(struct dg_keys *keys, const EVP_CIPHER *algorithm, const uint
 {
     keys->sequence = 0;
     keys->bytes = 0;
+    keys->prepared = false;
     if (EVP_CipherInit_ex2(keys->cipher, algorithm, key, keys->iv, keys->sealing ? 1 : 0, NULL) !=
         1) {
         return -1;
@@ -195,14 +196,20 @@ int dg_keys_init_1_2(struct dg_keys *keys, const char *cipher, const char *diges
 
 /* --- both --- */
 
-void dg_keys_next_nonce(struct dg_keys *keys, uint8_t nonce[DG_NONCE_SIZE])
+void dg_keys_nonce(const struct dg_keys *keys, uint8_t nonce[DG_NONCE_SIZE])
 {
     uint64_t changing;
 
     memcpy(&changing, keys->iv + DG_NONCE_FIXED, sizeof changing);
-    changing ^= htobe64(keys->sequence++);
+    changing ^= htobe64(keys->sequence);
     memcpy(nonce, keys->iv, DG_NONCE_FIXED);
     memcpy(nonce + DG_NONCE_FIXED, &changing, sizeof changing);
+}
+
+void dg_keys_next_nonce(struct dg_keys *keys, uint8_t nonce[DG_NONCE_SIZE])
+{
+    dg_keys_nonce(keys, nonce);
+    keys->sequence++;
 }
 
 void dg_keys_clear(struct dg_keys *keys)

@@ -20,18 +20,19 @@ enum {
 };
 
 struct dg_keys {
-    enum dg_tls_version version;
     EVP_CIPHER_CTX *cipher; /* keyed; NULL while there are no keys */
-    char digest[16];        /* OpenSSL's name of the suite's hash */
-    uint8_t secret[DG_SECRET_MAX];
-    size_t secret_size;
+    enum dg_tls_version version;
+    bool sealing;
+    bool fixed;    /* opening: the cipher holds the nonce's fixed part, and takes the rest alone */
+    bool prepared; /* sealing: the cipher has the nonce of the next record */
     uint8_t iv[DG_NONCE_SIZE]; /* TLS 1.2: the salt, and zeros */
     uint64_t sequence;         /* of the next record under these keys */
     uint64_t bytes;            /* of plaintext that were sealed or opened under them */
     uint64_t earlier;          /* records under the keys before these */
     uint64_t updates;          /* how often they have changed */
-    bool sealing;
-    bool fixed; /* opening: the cipher holds the nonce's fixed part, and takes the rest alone */
+    size_t secret_size;
+    uint8_t secret[DG_SECRET_MAX];
+    char digest[16]; /* OpenSSL's name of the suite's hash */
 };
 
 /* Keys out of an application traffic secret of TLS 1.3. `cipher` and `digest` are OpenSSL's names
@@ -57,6 +58,9 @@ int dg_keys_update(struct dg_keys *keys);
 
 /* The nonce of the next record, whose number is then taken. */
 void dg_keys_next_nonce(struct dg_keys *keys, uint8_t nonce[DG_NONCE_SIZE]);
+
+/* The same, and the number stays the next record's. */
+void dg_keys_nonce(const struct dg_keys *keys, uint8_t nonce[DG_NONCE_SIZE]);
 
 /* Wipes and frees. */
 void dg_keys_clear(struct dg_keys *keys);

@@ -65,6 +65,16 @@ static size_t make_additional(const struct dg_keys *keys, const uint8_t header[D
 
 /* --- sealing --- */
 
+void dg_seal_prepare(struct dg_keys *keys)
+{
+    uint8_t nonce[DG_NONCE_SIZE];
+
+    if (!keys->prepared) {
+        dg_keys_nonce(keys, nonce);
+        keys->prepared = EVP_EncryptInit_ex2(keys->cipher, NULL, NULL, nonce, NULL) == 1;
+    }
+}
+
 int dg_seal_begin(struct dg_sealing *sealing, struct dg_keys *keys, enum dg_content_type type,
                   size_t size, struct dg_buffer *out)
 {
@@ -73,16 +83,19 @@ int dg_seal_begin(struct dg_sealing *sealing, struct dg_keys *keys, enum dg_cont
     uint8_t header[DG_TLS_HEADER_SIZE];
     uint8_t additional[ADDITIONAL_MAX];
     size_t additional_size;
+    bool prepared;
     int count;
 
     *sealing = (struct dg_sealing){.keys = keys, .out = out, .type = type, .size = size};
     make_header(header, layout->type > 0 ? DG_CONTENT_APPLICATION_DATA : type,
                 layout->nonce + size + layout->type + DG_TAG_SIZE);
     additional_size = make_additional(keys, header, size, additional);
+    dg_seal_prepare(keys);
+    prepared = keys->prepared;
+    keys->prepared = false; /* whatever comes of it: no nonce serves twice */
     dg_keys_next_nonce(keys, nonce);
     keys->bytes += size;
-    if (!dg_buffer_reserve(out, size + overhead_of(keys)) ||
-        EVP_EncryptInit_ex2(keys->cipher, NULL, NULL, nonce, NULL) != 1 ||
+    if (!dg_buffer_reserve(out, size + overhead_of(keys)) || !prepared ||
         EVP_EncryptUpdate(keys->cipher, NULL, &count, additional, (int)additional_size) != 1) {
         return -1;
     }

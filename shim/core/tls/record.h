@@ -33,6 +33,10 @@ struct dg_sealing {
     size_t size; /* of its plaintext */
 };
 
+/* Tells the cipher the next record's nonce, which is a good part of a short record's cost: once one
+ * record has been handed to the kernel there is time for it. Left out, dg_seal_begin() does it. */
+void dg_seal_prepare(struct dg_keys *keys);
+
 /* Begins a record of `size` bytes of plaintext, at most DG_PLAINTEXT_MAX. Returns 0, or -1 where
  * memory is out or OpenSSL fails; then the connection must end, as its sequence numbers may be out
  * of step. */
