@@ -7,7 +7,7 @@ use Cwd qw(abs_path);
 use File::Find qw(find);
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use Distguard::Tool qw(slurp);
+use Distguard::Tool qw(tool folder spew slurp run describe);
 use Test::More;
 
 my $root = abs_path("$FindBin::Bin/../..");
@@ -45,6 +45,18 @@ for my $document (glob "$root/*.md $root/docs/*.md $root/examples/*/README.md") 
         ok(-e "$folder/$link", substr($document, 1 + length $root) . " leads to $link");
     }
 }
+
+# The policy for SPIFFE is one, and good with such a certificate.
+subtest 'certificates.md' => sub {
+    my $folder = folder();
+    my ($said) = slurp("$root/docs/certificates.md") =~ /^```\n(tls: .*?)^```/ms;
+    run(tool(), qw(pki init), "$folder/pki")->{status} == 0 or die;
+    my @names = qw(--dns mq1 --uri spiffe://example.org/rabbitmq/mq1);
+    run(tool(), qw(pki issue), "$folder/pki", 'node', @names)->{status} == 0 or die;
+    my $policy = $said =~ s{/run/distguard/}{$folder/pki/}gr;
+    my $run = run(tool(), 'check', spew("$folder/shim.conf", "version = 1; profiles: { rabbitmq: { $policy }; };"));
+    ok($run->{status} == 0, 'the policy for SPIFFE holds') or diag describe($run);
+};
 
 # The manual page of the policy has every key that the policy knows.
 my $schema = slurp("$root/policy/schema.c");

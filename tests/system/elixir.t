@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
-use Distguard::Lab::Installed qw(own_folders install_distguard library_dir);
+use Distguard::Lab::Installed qw(own_folders install_distguard library_dir elixir_release);
 use Distguard::Lab::Process;
 use Distguard::Lab::Reach qw(listeners node_port);
 use Distguard::Lab::Wait qw(wait_for wait_until);
@@ -25,20 +25,14 @@ my ($group) = $lab->must('id', '-gn', USER) =~ /(\S+)/;
 
 # --- the release is made once, and installed on each host ---
 
-my $made = $lab->dir . '/made';
-$lab->must('sh', '-ec', <<'END', '-', $example, $made, $lab->dir, library_dir($lab));
-    cp -r "$1" "$2" && cd "$2"
-    sed -i "s,/usr/local/lib/distguard,$4," rel/env.sh.eex
-    export HOME="$3" LC_ALL=C.UTF-8 MIX_ENV=prod MIX_BUILD_ROOT="$3/mix"
-    mix release --quiet --path "$2/release"
-END
+my $made = elixir_release($lab);
 
 for my $host ($alpha, $beta, $stranger) {
     own_folders($host, qw(/etc /usr/local /opt));
     my $certificate = install_distguard($host, policy => "$example/shim.conf", names => ['--dns', $host->name . '.lab']);
     $host->must(qw(install -m 0644), "$certificate.pem", '/etc/distguard/greeter.pem');
     $host->must(qw(install -m 0400 -o), USER, "$certificate.key", '/etc/distguard/greeter.key');
-    $host->must('cp', '-r', "$made/release", RELEASE);
+    $host->must('cp', '-r', $made, RELEASE);
     $host->must({ input => COOKIE }, 'sh', '-c', 'cat >"$0"', RELEASE . '/releases/COOKIE');
     $host->must(qw(install -d -o), USER, RELEASE . '/tmp');
 }

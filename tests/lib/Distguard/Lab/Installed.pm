@@ -7,7 +7,7 @@ use Carp qw(croak);
 use Exporter qw(import);
 use Distguard::Lab::Process;
 
-our @EXPORT_OK = qw(own_folders install_distguard install_file library_dir);
+our @EXPORT_OK = qw(own_folders install_distguard install_file library_dir install_library elixir_release);
 
 # The host sees what the machine has in these folders; what is written there stays the host's own.
 sub own_folders {
@@ -30,16 +30,23 @@ sub library_dir {
     return $dir // croak 'the tool does not know where its library is installed';
 }
 
-# /etc and the library's folder must be the host's own. `names` are the certificate's.
-sub install_distguard {
-    my ($host, %option) = @_;
+# The library and the tool; their folders must be the host's own.
+sub install_library {
+    my ($host) = @_;
     my $lab = $host->lab;
-    my $certificate = $lab->pki->issue($host->name, @{ $option{names} });
     $host->must(qw(install -D -m 0755 -t), library_dir($lab), map { $lab->build . "/$_" } qw(libdistguard.so libdistguard-core.so));
     $host->must(qw(install -D -m 0755 -t /usr/local/bin), $lab->tool);
+}
+
+# The same with a policy and a certificate for `names`; gives the certificate's path without its ending. /etc must be the
+# host's own, too.
+sub install_distguard {
+    my ($host, %option) = @_;
+    my $pki = $host->lab->pki;
+    install_library($host);
     $host->must(qw(install -D -m 0644), $option{policy}, '/etc/distguard/shim.conf');
-    $host->must(qw(install -m 0644), $lab->pki->ca, '/etc/distguard/ca.pem');
-    return $certificate;
+    $host->must(qw(install -m 0644), $pki->ca, '/etc/distguard/ca.pem');
+    return $pki->issue($host->name, @{ $option{names} });
 }
 
 # An example's file; the library's folder is put where this build has it.
@@ -47,6 +54,19 @@ sub install_file {
     my ($host, $from, $to) = @_;
     my $text = Distguard::Lab::Process::slurp($from) =~ s{/usr/local/lib/distguard}{library_dir($host->lab)}ger;
     $host->must({ input => $text }, 'sh', '-ec', 'cat >>"$1"', '-', $to);
+}
+
+# The release of examples/elixir-release, made by mix; where it is.
+sub elixir_release {
+    my ($lab) = @_;
+    my $made = $lab->dir . '/made';
+    $lab->must('sh', '-ec', <<'    END', '-', $lab->root . '/examples/elixir-release', $made, $lab->dir, library_dir($lab));
+        cp -r "$1" "$2" && cd "$2"
+        sed -i "s,/usr/local/lib/distguard,$4," rel/env.sh.eex
+        export HOME="$3" LC_ALL=C.UTF-8 MIX_ENV=prod MIX_BUILD_ROOT="$3/mix"
+        mix release --quiet --path "$2/release"
+    END
+    return "$made/release";
 }
 
 1;
