@@ -17,7 +17,7 @@ B       ?= build
 DG_WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
                -Wformat=2 -Wundef -Werror
 DG_CFLAGS   := -std=gnu11 -I. -fPIC -fvisibility=hidden -pthread -D_GNU_SOURCE $(DG_WARNINGS) \
-               -fstack-protector-strong
+               -fstack-protector-strong -fno-plt
 DG_LDFLAGS  := -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed -pthread
 
 PRELOAD_SRC := $(wildcard shim/preload/*.c)
