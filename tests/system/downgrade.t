@@ -14,7 +14,7 @@ use Test::More;
 
 use constant {
     NODE_PORT  => 9500,
-    SETUP_TIME => 2,
+    SETUP_TIME => 3,
     CALLS      => 20,
 };
 
