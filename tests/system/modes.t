@@ -300,7 +300,6 @@ for my $way (qw(allow prefer)) {
         ['silence',                 0,   '',                              qr/peer has said nothing/],
         ['one byte after the other, slower than the handshake may take', 0.25, name_message('x'), qr/not finished in time/],
     );
-    my %client;
     subtest "$way: what is neither TLS nor a name message" => sub {
         no_circles('all', $node, sub {
             my @clients = map { my ($what, $pause, $bytes) = @$_; my $source = shift @addresses;
