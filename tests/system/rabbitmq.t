@@ -16,6 +16,7 @@ use Test::More;
 
 use constant {
     BIN      => '/usr/lib/rabbitmq/bin',
+    TOOL     => '/usr/local/bin/distguard',
     COOKIE   => 'ONEFORTHECLUSTER',
     QUEUE    => 'orders',
     PATIENCE => 90,
@@ -117,7 +118,7 @@ my @captures = map { $_->capture } @cluster;
 
 subtest 'the services start' => sub {
     # On one host systemd starts EPMD, on the others RabbitMQ does.
-    succeeds($alpha->run('distguard', 'enable', @$_), "distguard enable @$_") for ['rabbitmq-server'], [qw(epmd --profile epmd)];
+    succeeds($alpha->run(TOOL, 'enable', @$_), "distguard enable @$_") for ['rabbitmq-server'], [qw(epmd --profile epmd)];
     my @socket = map { (/^(.*):(\d+)$/)[0] =~ tr/[]//dr, $2 } drop_in($alpha, 'epmd.socket') =~ /^ListenStream=(\S+)$/mg;
     $alpha->spawn(as_user('epmd'), $lab->root . '/tests/tools/socket-activate', @socket, '--',
         'env', environment(drop_in($alpha, 'epmd.service')), qw(epmd -systemd));
@@ -180,7 +181,7 @@ subtest 'a quorum queue survives the loss and the return of a node' => sub {
 };
 
 subtest 'distguard status' => sub {
-    my @status = map { decode_json($beta->must(qw(distguard status --json), broker_pid($_)))->{processes}[0] } $beta, $gamma;
+    my @status = map { decode_json($beta->must(TOOL, qw(status --json), broker_pid($_)))->{processes}[0] } $beta, $gamma;
     is_deeply([map { scalar @{ $_->{connections} } } @status], [1, 1], 'the two that are left are connected') or diag explain \@status;
     is_deeply([map { $_->{plaintext_peers} } @status], [[], []], 'and met nobody in plaintext');
     is_deeply([map { [grep { $_ } values %{ $_->{totals}{refused} }] } @status], [[], []], 'nor refused anybody');
