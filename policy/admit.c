@@ -91,6 +91,15 @@ static bool check_exact(const struct dg_policy *policy, const struct dg_identity
     return refuse_name(policy, "its certificate does not have the node name it claims", error);
 }
 
+/* No node has them, and who reads a log would take "a\0@host" for another name than it is. */
+static bool has_control_bytes(const char *name, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)name[i] < ' ' || name[i] == '\x7f')
+            return true;
+    return false;
+}
+
 bool dg_policy_admits_node(const struct dg_policy *policy, const struct dg_identity *identity,
                            const char *name, size_t size, struct dg_error *error)
 {
@@ -98,6 +107,10 @@ bool dg_policy_admits_node(const struct dg_policy *policy, const struct dg_ident
 
     if (policy->peers.given && rule == NULL)
         return refuse_stranger(policy, error);
+    if (has_control_bytes(name, size)) {
+        dg_fail(error, "the node name that it claims has a control byte in it");
+        return false;
+    }
     if (rule != NULL && rule->nodes.count > 0 && !check_nodes(rule, name, size, error))
         return false;
     switch (policy->node_names) {

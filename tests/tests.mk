@@ -31,15 +31,31 @@ $(UNIT_ASAN): $(B)/asan/tests/unit/%: $(B)/asan/obj/tests/unit/%.o $(TESTED_OBJ:
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(ASAN) -o $@ $^ $(DG_LDFLAGS) $(LDFLAGS) $(CORE_LIBS) -lcmocka
 
+# Those that have threads, under the sanitizer that watches these. OpenSSL is not compiled with it: TSAN_OPTIONS names what it
+# sees there by mistake.
+UNIT_TSAN := $(patsubst %.c,$(B)/tsan/%,$(shell grep -l pthread_create $(UNIT_SRC)))
+TSAN      := -fsanitize=thread -fno-omit-frame-pointer
+
+$(B)/tsan/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(DG_CFLAGS) -Wno-deprecated-declarations -Wno-tsan $(TSAN) -MMD -MP -c -o $@ $<
+
+$(UNIT_TSAN): $(B)/tsan/tests/unit/%: $(B)/tsan/obj/tests/unit/%.o $(TESTED_OBJ:$(B)/%=$(B)/tsan/%)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TSAN) -o $@ $^ $(DG_LDFLAGS) $(LDFLAGS) $(CORE_LIBS) -lcmocka
+
 # Objects that only pattern rules name would be deleted as intermediate, and compiled again each time.
 .SECONDARY: $(UNIT_SRC:%.c=$(B)/obj/%.o) $(UNIT_SRC:%.c=$(B)/asan/obj/%.o)
 
-.PHONY: unit unit-asan
+.PHONY: unit unit-asan unit-tsan
 unit: $(UNIT)
 	$(PROVE) $(UNIT)
 
 unit-asan: $(UNIT_ASAN)
 	$(PROVE) $(UNIT_ASAN)
+
+unit-tsan: $(UNIT_TSAN)
+	$(PROVE) $(UNIT_TSAN)
 
 # The slow ones first, so that two jobs end together. A unit test may be named by its source: it runs both ways.
 TESTS  ?= $(SYSTEM_SRC) $(UNIT_SRC)
@@ -60,7 +76,7 @@ $(CHANNEL_PROGRAM): $(B)/obj/tests/peers/channel.o $(CLI_CORE_OBJ) $(POLICY_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $^ $(DG_LDFLAGS) $(LDFLAGS) $(CORE_LIBS)
 
-test-programs: $(CHANNEL_PROGRAM) $(filter $(B)/%,$(CHOSEN))
+test-programs: $(CHANNEL_PROGRAM) $(filter $(B)/%,$(CHOSEN)) $(if $(filter %/fuzz.t,$(CHOSEN)),fuzz-programs)
 
 # Every OTP, each with its own release of Debian: COLUMNS=25,29-nif and TESTS=tests/system/bulk.t choose (tests/matrix/run).
 # The trees are kept (tests/tools/otp-tree).
@@ -78,7 +94,8 @@ trees:
 test-matrix: trees all
 	DISTGUARD_BUILD=$(B) tests/matrix/run --columns '$(COLUMNS)' $(if $(filter command line,$(origin TESTS)),$(TESTS))
 
-LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(UNIT_SRC) $(SUPPORT_SRC) tests/peers/channel.c
+LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(UNIT_SRC) $(SUPPORT_SRC) $(wildcard tests/fuzz/*.c tests/fuzz/support/*.c) \
+            tests/peers/channel.c
 
 # cppcheck does not know that a sentinel NULL is a pointer here, nor that an error is there to be filled in.
 CPPCHECK := cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
@@ -91,3 +108,5 @@ lint:
 	printf '%s\n' $(LINT_SRC) | xargs -P2 -I FILE clang-tidy --quiet FILE -- $(DG_CFLAGS) -DDG_LIBDIR='""'
 
 -include $(UNIT_SRC:%.c=$(B)/obj/%.d) $(SUPPORT_SRC:%.c=$(B)/obj/%.d) $(B)/obj/tests/peers/channel.d $(UNIT_SRC:%.c=$(B)/asan/obj/%.d) $(TESTED_OBJ:$(B)/%.o=$(B)/asan/%.d)
+
+include tests/fuzz/fuzz.mk

@@ -348,6 +348,17 @@ static void test_only_who_accepts_ends_the_handshake_by_its_ack(void **state)
     assert_false(connecting.over);
 }
 
+/* Else nobody would ask the peer for its name any more. */
+static void test_an_ack_to_nobody_ends_nothing(void **state)
+{
+    struct dg_dist_handshake handshake = {.we_accept = true};
+
+    (void)state;
+    dg_dist_from_us(&handshake, 'a');
+    assert_false(handshake.over);
+    assert_int_equal(verdict_on(&handshake, BYTES(REPLY)), DG_DIST_BROKEN);
+}
+
 /* Whatever comes: no byte beyond the message is read, and a claim lies within (from_peer). */
 static void test_random_bytes(void **state)
 {
@@ -387,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_the_longest_name_is_read),
         cmocka_unit_test(test_what_is_over_stays_so),
         cmocka_unit_test(test_only_who_accepts_ends_the_handshake_by_its_ack),
+        cmocka_unit_test(test_an_ack_to_nobody_ends_nothing),
         cmocka_unit_test(test_random_bytes),
     };
 

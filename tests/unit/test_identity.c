@@ -621,6 +621,24 @@ static void assert_admitted_as(const struct dg_policy *policy, const char *names
     assert_int_equal(admitted, reason[0] == '\0');
 }
 
+/* The log would show another name than the one that was judged. */
+static void test_a_name_with_control_bytes_is_nobodys(void **state)
+{
+    static const char *const names[] = {"a\0b@web1", "a\n@web1", "\x7f@web1", "\x1b[2Ja@web1"};
+    static const size_t sizes[] = {8, 7, 6, 10};
+    struct dg_policy policy = {.node_names = DG_NODE_NAMES_OFF};
+    struct dg_identity identity = identity_of("DNS:web1");
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++) {
+        struct dg_error error = {.text = ""};
+
+        assert_false(dg_policy_admits_node(&policy, &identity, names[i], sizes[i], &error));
+        assert_string_equal(error.text, "the node name that it claims has a control byte in it");
+    }
+    dg_identity_clear(&identity);
+}
+
 #define STRANGER "its certificate matches no entry of peers (~:3)"
 
 static void test_admits(void **state)
@@ -826,6 +844,7 @@ int main(void)
         cmocka_unit_test(test_pins),
         cmocka_unit_test(test_globs),
         cmocka_unit_test(test_glob_of_many_stars),
+        cmocka_unit_test(test_a_name_with_control_bytes_is_nobodys),
         IN_FOLDER(test_admits),
         IN_FOLDER(test_without_peers),
         IN_FOLDER(test_node_names_host),

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static char folder[PATH_SIZE];
 static char log_path[2 * PATH_SIZE];
 static char syslog_path[2 * PATH_SIZE]; /* stands for /dev/log */
 static int saved_stderr = -1;
-static int opened_sockets, closed_descriptors;
+static atomic_int opened_sockets, closed_descriptors; /* by whichever thread logs */
 
 /* The calls, counted; a connection to /dev/log goes to our own socket. */
 

@@ -144,13 +144,17 @@ static size_t send_batches(struct dg_channel *channel, int fd, struct dg_plainte
 
 void dg_channel_seal_early(struct dg_channel *channel, int fd)
 {
-    struct iovec vector = {.iov_base = channel->early.bytes + channel->early.start,
-                           .iov_len = dg_buffer_size(&channel->early)};
-    struct dg_plaintext source;
+    struct dg_buffer *early = &channel->early;
 
-    dg_plaintext_open(&source, &vector, 1);
-    (void)seal_batch(channel, fd, &source);
-    dg_buffer_clear(&channel->early);
+    if (dg_buffer_size(early) > 0) {
+        struct iovec vector = {.iov_base = early->bytes + early->start,
+                               .iov_len = dg_buffer_size(early)};
+        struct dg_plaintext source;
+
+        dg_plaintext_open(&source, &vector, 1);
+        (void)seal_batch(channel, fd, &source);
+    }
+    dg_buffer_clear(early);
 }
 
 void dg_channel_expect_packets(struct dg_channel *channel)

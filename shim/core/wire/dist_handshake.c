@@ -74,5 +74,7 @@ enum dg_dist_verdict dg_dist_from_peer(struct dg_dist_handshake *handshake, cons
 
 void dg_dist_from_us(struct dg_dist_handshake *handshake, uint8_t tag)
 {
-    handshake->over = handshake->over || (handshake->we_accept && tag == TAG_ACK);
+    bool ends = handshake->we_accept && handshake->peer_is_named && tag == TAG_ACK;
+
+    handshake->over = handshake->over || ends;
 }

@@ -43,7 +43,8 @@ struct dg_dist_claim {
 enum dg_dist_verdict dg_dist_from_peer(struct dg_dist_handshake *handshake, const uint8_t *message,
                                        size_t size, struct dg_dist_claim *claim);
 
-/* The same for a message of ours, which is known by its first byte. */
+/* The same for a message of ours, which is known by its first byte. An ack to nobody ends nothing.
+ */
 void dg_dist_from_us(struct dg_dist_handshake *handshake, uint8_t tag);
 
 #endif

@@ -51,6 +51,9 @@ void kernel_inject(int fd, const void *bytes, size_t size)
 {
     struct kernel_end *end = &kernel_ends[fd];
 
+    if (size == 0) {
+        return;
+    }
     if (end->start + end->size + size > end->allocated) {
         uint8_t *memory = malloc(2 * (end->size + size));
 
@@ -133,6 +136,7 @@ static ssize_t kernel_send(int fd, const void *bytes, size_t size)
         return fail_call(EINTR);
     }
     if (end->send_error != 0) {
+        end->refused_sends++;
         return fail_call(end->send_error);
     }
     if (end->frozen || to->size >= to->capacity) {

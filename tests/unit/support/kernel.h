@@ -32,7 +32,7 @@ struct kernel_end {
 
     unsigned receives; /* calls */
     unsigned sends;
-    unsigned refused_sends; /* with EAGAIN */
+    unsigned refused_sends; /* of them: with EAGAIN or send_error */
     unsigned shutdowns;
     size_t sent; /* bytes */
 };
