@@ -13,14 +13,19 @@ static bool receive_bytes(int fd, void *bytes, size_t size, int flags, ssize_t *
     return dg_watched(fd) && dg_hooks.receive(fd, &message, flags, result);
 }
 
-DG_EXPORT ssize_t read(int fd, void *bytes, size_t size)
+static DG_ASIDE ssize_t read_watched(int fd, void *bytes, size_t size)
 {
     ssize_t result;
 
+    return receive_bytes(fd, bytes, size, 0, &result) ? result : dg_real()->read(fd, bytes, size);
+}
+
+DG_EXPORT ssize_t read(int fd, void *bytes, size_t size)
+{
     /* Of no bytes, read returns at once, where recv would wait. (linux net/socket.c,
      * sock_read_iter) */
-    if (size > 0 && receive_bytes(fd, bytes, size, 0, &result)) {
-        return result;
+    if (dg_watched(fd) && size > 0) {
+        return read_watched(fd, bytes, size);
     }
     return dg_real()->read(fd, bytes, size);
 }

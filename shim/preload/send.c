@@ -16,11 +16,16 @@ static bool send_bytes(int fd, const void *bytes, size_t size, int flags, ssize_
     return dg_watched(fd) && dg_hooks.send(fd, &message, flags, result);
 }
 
-DG_EXPORT ssize_t write(int fd, const void *bytes, size_t size)
+static DG_ASIDE ssize_t write_watched(int fd, const void *bytes, size_t size)
 {
     ssize_t result;
 
     return send_bytes(fd, bytes, size, 0, &result) ? result : dg_real()->write(fd, bytes, size);
+}
+
+DG_EXPORT ssize_t write(int fd, const void *bytes, size_t size)
+{
+    return dg_watched(fd) ? write_watched(fd, bytes, size) : dg_real()->write(fd, bytes, size);
 }
 
 DG_EXPORT ssize_t send(int fd, const void *bytes, size_t size, int flags)
