@@ -102,12 +102,27 @@ deb: dist
 	@tests/tools/install-packages build deb
 	@tests/tools/make-deb $(B)/distguard-$(VERSION).tar.gz $(B)
 
-# ROUNDS=, METRICS=, CARRIERS= and OUT= choose: see tests/bench/README.md.
+# ROUNDS=, METRICS=, CARRIERS=, MESH= and OUT= choose: see tests/bench/README.md.
 .PHONY: bench
 bench:
 	tests/tools/install-packages bench
 	$(MAKE) all
 	BUILD='$(B)' tests/bench/run
+
+# The same on another OTP, in the tree of its release (tests/tools/otp-tree), which is made if there is none.
+BENCH_25 := bookworm
+BENCH_27 := trixie
+BENCH_29 := sid
+BENCH_COMMIT = $(shell git describe --always --dirty 2>/dev/null)
+BENCH_CHOICE = $(foreach name,ROUNDS METRICS CARRIERS MESH QUICK,$(if $($(name)),$(name)='$($(name))'))
+
+.PHONY: bench-25 bench-27 bench-29
+bench-25 bench-27 bench-29: bench-%:
+	tests/tools/install-packages matrix
+	tests/tools/otp-tree $(BENCH_$*) >/dev/null
+	tests/tools/in-tree $(BENCH_$*) make --silent B='$(B)/$(BENCH_$*)' all
+	tests/tools/in-tree $(BENCH_$*) env BUILD='$(B)/$(BENCH_$*)' OUT='$(B)/bench/otp-$*.json' COMMIT='$(BENCH_COMMIT)' \
+	    $(BENCH_CHOICE) tests/bench/run
 
 .PHONY: deps demo
 # What the project needs on a Debian, all of it.

@@ -79,21 +79,84 @@ command({round_trip, Peer, Trips}) ->
 %% Messages sent in about that many milliseconds, and the microseconds until the peer had received them all.
 command({throughput, Peer, Size, Milliseconds}) ->
     Counter = spawn_link(Peer, ?MODULE, count, [self(), 0]),
-    Payload = binary:copy(<<"x">>, Size),
-    %% The clock is read once for every 64 KiB, not for every small message.
-    Batch = max(1, 65536 div Size),
+    Payload = payload(Size),
     Begin = erlang:monotonic_time(),
-    Deadline = Begin + erlang:convert_time_unit(Milliseconds, millisecond, native),
-    Sent = blast(Counter, Payload, Batch, Deadline, 0),
-    Counter ! how_many,
-    receive
-        {Counter, Sent} -> ok;
-        {Counter, Received} -> error({received, Received, of_sent, Sent})
-    after ?PATIENCE -> error(no_acknowledgement)
-    end,
+    Sent = flood([Counter], Payload, batch(Size), deadline(Begin, Milliseconds)),
     End = erlang:monotonic_time(),
     stop(Counter),
-    [Sent, microseconds(End - Begin)].
+    [Sent, microseconds(End - Begin)];
+%% The same by many processes at once, each to one of its own on the peer.
+command({senders, Peer, Senders, Size, Milliseconds}) ->
+    Payload = payload(Size),
+    Batch = max(1, batch(Size) div Senders),
+    Parent = self(),
+    Monitored = [
+        spawn_monitor(fun() -> exit({sent, send_when_told(Parent, Peer, Payload, Batch)}) end)
+     || _ <- lists:seq(1, Senders)
+    ],
+    [receive {Pid, ready} -> ok after ?PATIENCE -> error(not_ready) end || {Pid, _} <- Monitored],
+    Begin = erlang:monotonic_time(),
+    [Pid ! {send_until, deadline(Begin, Milliseconds)} || {Pid, _} <- Monitored],
+    Sent = [
+        receive
+            {'DOWN', Monitor, process, Pid, {sent, N}} -> N;
+            {'DOWN', Monitor, process, Pid, Reason} -> error(Reason)
+        end
+     || {Pid, Monitor} <- Monitored
+    ],
+    [lists:sum(Sent), microseconds(erlang:monotonic_time() - Begin)];
+%% How many attempts failed before all were connected.
+command({connect_all, Peers}) ->
+    Deadline = deadline(erlang:monotonic_time(), ?PATIENCE),
+    [lists:sum([failed_attempts(Peer, Deadline) || Peer <- Peers])];
+%% A process on each of the peers, for send_to_all.
+command({meet, Peers}) ->
+    put(counters, [spawn_link(Peer, ?MODULE, count, [self(), 0]) || Peer <- Peers]),
+    [];
+%% To each in turn; how many messages all of them have received.
+command({send_to_all, Size, Milliseconds}) ->
+    Deadline = deadline(erlang:monotonic_time(), Milliseconds),
+    [flood(get(counters), payload(Size), 1, Deadline)];
+%% An echo server and its client in this VM, over sockets that are none of distribution's: the median time of one echo
+%% and the time of all, in microseconds.
+command({gen_tcp_echo, Trips, Size}) ->
+    Address = {127, 0, 0, 1},
+    Options = [binary, {active, false}, {nodelay, true}],
+    {ok, Listener} = gen_tcp:listen(0, [{ip, Address} | Options]),
+    {ok, Port} = inet:port(Listener),
+    Server = spawn_link(fun() ->
+        {ok, Accepted} = gen_tcp:accept(Listener, ?PATIENCE),
+        echo_bytes(Accepted)
+    end),
+    {ok, Socket} = gen_tcp:connect(Address, Port, Options, ?PATIENCE),
+    Payload = payload(Size),
+    _ = [echo_trip(Socket, Payload) || _ <- lists:seq(1, Trips div 5)],
+    Begin = erlang:monotonic_time(),
+    Times = lists:sort([echo_trip(Socket, Payload) || _ <- lists:seq(1, Trips)]),
+    End = erlang:monotonic_time(),
+    ok = gen_tcp:close(Socket),
+    stop(Server),
+    ok = gen_tcp:close(Listener),
+    [microseconds(lists:nth((Trips + 1) div 2, Times)), microseconds(End - Begin)].
+
+failed_attempts(Peer, Deadline) ->
+    case net_kernel:connect_node(Peer) of
+        true ->
+            0;
+        false ->
+            erlang:monotonic_time() < Deadline orelse error({cannot_connect, Peer}),
+            1 + failed_attempts(Peer, Deadline)
+    end.
+
+payload(Size) ->
+    binary:copy(<<"x">>, Size).
+
+%% Messages between two looks at the clock, which is read once for every 64 KiB, not for every small message.
+batch(Size) ->
+    max(1, 65536 div Size).
+
+deadline(Begin, Milliseconds) ->
+    Begin + erlang:convert_time_unit(Milliseconds, millisecond, native).
 
 microseconds(Native) ->
     erlang:convert_time_unit(Native, native, nanosecond) / 1000.
@@ -112,28 +175,75 @@ echo() ->
     end,
     echo().
 
-blast(Counter, Payload, Batch, Deadline, Sent) ->
+%% Sends to all counters in turn, and waits until they have received everything; how many messages that were.
+flood(Counters, Payload, Batch, Deadline) ->
+    Sent = blast(Counters, Payload, Batch, Deadline, 0),
+    [Counter ! how_many || Counter <- Counters],
+    [
+        receive
+            {Counter, Sent} -> ok;
+            {Counter, Received} -> error({received, Received, of_sent, Sent})
+        after ?PATIENCE -> error(no_acknowledgement)
+        end
+     || Counter <- Counters
+    ],
+    Sent * length(Counters).
+
+%% How many messages each of the counters was sent.
+blast(Counters, Payload, Batch, Deadline, Sent) ->
     case erlang:monotonic_time() < Deadline of
         true ->
-            send(Counter, Payload, Batch),
-            blast(Counter, Payload, Batch, Deadline, Sent + Batch);
+            send(Counters, Payload, Batch),
+            blast(Counters, Payload, Batch, Deadline, Sent + Batch);
         false ->
             Sent
     end.
 
-send(_Counter, _Payload, 0) ->
+send(_Counters, _Payload, 0) ->
     ok;
-send(Counter, Payload, N) ->
-    Counter ! Payload,
-    send(Counter, Payload, N - 1).
+send(Counters, Payload, N) ->
+    send_each(Counters, Payload),
+    send(Counters, Payload, N - 1).
 
+send_each([Counter | Counters], Payload) ->
+    Counter ! Payload,
+    send_each(Counters, Payload);
+send_each([], _Payload) ->
+    ok.
+
+send_when_told(Parent, Peer, Payload, Batch) ->
+    Counter = spawn_link(Peer, ?MODULE, count, [self(), 0]),
+    Parent ! {self(), ready},
+    receive
+        {send_until, Deadline} ->
+            Sent = flood([Counter], Payload, Batch, Deadline),
+            stop(Counter),
+            Sent
+    end.
+
+%% Tells how many it has received since it was last asked.
 count(Sender, Received) ->
     receive
         Payload when is_binary(Payload) ->
             count(Sender, Received + 1);
         how_many ->
             Sender ! {self(), Received},
-            count(Sender, Received)
+            count(Sender, 0)
+    end.
+
+echo_trip(Socket, Payload) ->
+    Begin = erlang:monotonic_time(),
+    ok = gen_tcp:send(Socket, Payload),
+    {ok, Payload} = gen_tcp:recv(Socket, byte_size(Payload), ?PATIENCE),
+    erlang:monotonic_time() - Begin.
+
+echo_bytes(Socket) ->
+    case gen_tcp:recv(Socket, 0) of
+        {ok, Bytes} ->
+            ok = gen_tcp:send(Socket, Bytes),
+            echo_bytes(Socket);
+        {error, closed} ->
+            ok
     end.
 
 stop(Process) ->

@@ -29,6 +29,12 @@ sub load {
     return join ' ', (split ' ', _slurp('/proc/loadavg'))[ 0 .. 2 ];
 }
 
+# Bytes that processes can still take without swapping.
+sub available_memory {
+    _slurp('/proc/meminfo') =~ /^MemAvailable:\s+(\d+) kB/m or die "bench: /proc/meminfo has no MemAvailable\n";
+    return $1 * 1024;
+}
+
 sub _erlang {
     my ($place) = @_;
     my $question = <<'END';
@@ -49,9 +55,9 @@ END
     return %answer;
 }
 
-# What was built, as git calls it.
+# What was built, as git calls it; who runs the bench where git cannot look says it by COMMIT.
 sub _commit {
-    my $commit = `git -C "$RealBin" describe --always --dirty 2>/dev/null` || 'not in git';
+    my $commit = $ENV{COMMIT} || `git -C "$RealBin" describe --always --dirty 2>/dev/null` || 'not in git';
     chomp $commit;
     return $commit;
 }

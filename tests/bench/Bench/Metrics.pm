@@ -2,22 +2,51 @@
 package Bench::Metrics;
 use strict;
 use warnings;
+use Bench::Calls;
+use Bench::Mesh;
 use Bench::Node;
-use List::Util  qw(sum);
-use Time::HiRes qw(sleep);
+use Bench::Report;
+use List::Util qw(sum);
 
-my @sizes    = (64, 1024, 16384, 262144, 1048576);
-my $cpu_size = 1048576;    # the size whose run also gives the processor time
+my @sizes       = (64, 1024, 16384, 262144, 1048576);
+my @small_sizes = (64, 1024);    # of many senders
+my $cpu_size    = 1048576;       # the size whose run also gives the processor time
 
-my $round_trips = 5000;
-my $warm_up     = 200;     # milliseconds of sending that are not counted, for each size
-my $duration    = 1000;    # milliseconds of sending that are
-my $connects    = 20;
-my $connections = 20;      # idle ones, whose memory is measured
-my @small_node  = qw(+S 1:1 +SDcpu 1:1 +SDio 1 +A 1);
+# With QUICK everything is done and nothing is measured: for the bench's own test.
+my $quick       = $ENV{QUICK};
+my $round_trips = $quick ? 50 : 5000;
+my $warm_up     = $quick ? 1 : 200;      # milliseconds of sending that are not counted, for each size
+my $duration    = $quick ? 5 : 1000;     # milliseconds of sending that are
+my $senders     = 100;
+my $connects    = $quick ? 1 : 20;
+my $connections = $quick ? 2 : 20;       # idle ones, whose memory is measured
+my $execs       = $quick ? 3 : 300;
+my $calls       = $quick ? 3 : 500;      # samples, each of
+my $calls_each  = $quick ? 100 : 1000;
+my $echoes      = $quick ? 20 : 3000;
+my $mesh        = Bench::Mesh::size($ENV{MESH} // ($quick ? 3 : 50));
 
-# Each row: [ identifier, label, whether less or more is better, printf format ].
+# Each row: [ identifier, label, whether less or more is better, printf format, whether a difference says more than a
+# ratio ].
 my @steps = (
+    {
+        name     => 'exec',
+        together => sub { calls('exec', 1e-6, $execs, 1, @_) },
+        rows     => [ [ 'exec-ms', 'exec of /bin/true, ms', 'less', '%.3f', 'difference' ] ],
+    },
+    {
+        name     => 'calls',
+        together => sub { calls('read-write', 1, $calls, $calls_each, @_) },
+        rows     => [ [ 'calls-ns', 'read or write of a byte, not guarded, ns', 'less', '%.1f', 'difference' ] ],
+    },
+    {
+        name    => 'echo',
+        measure => \&echo,
+        rows    => [
+            [ 'echo-median-us',     'gen_tcp echo in one VM, 64 B, median, us', 'less', '%.1f' ],
+            [ 'echo-mb-per-second', 'gen_tcp echo in one VM, 64 KiB, MB/s',     'more', '%.1f' ],
+        ],
+    },
     {
         name    => 'roundtrip',
         measure => \&round_trip,
@@ -27,6 +56,7 @@ my @steps = (
         ],
     },
     (map { _throughput_step($_) } @sizes),
+    (map { _senders_step($_) } @small_sizes),
     {
         name    => 'connect',
         measure => \&connect_time,
@@ -36,6 +66,17 @@ my @steps = (
         name    => 'memory',
         measure => \&memory,
         rows    => [ [ 'memory-kib', 'memory per idle connection and end, KiB', 'less', '%.0f' ] ],
+    },
+    {
+        name    => 'mesh',
+        lacks   => sub { Bench::Mesh::lacks($mesh) },
+        measure => sub { Bench::Mesh::measure($_[0], $mesh, $duration, @small_sizes) },
+        rows    => [
+            [ 'mesh-connect-s',  "mesh of $mesh, time to connect all, s",             'less', '%.2f' ],
+            [ 'mesh-failed',     "mesh of $mesh, attempts to connect that failed",    'less', '%.0f' ],
+            [ 'mesh-memory-kib', "mesh of $mesh, memory per connection and end, KiB", 'less', '%.0f' ],
+            map { [ "mesh-$_-per-second", "mesh of $mesh, all to all, $_ B, messages/s", 'more', '%.0f' ] } @small_sizes,
+        ],
     },
 );
 
@@ -50,6 +91,15 @@ sub _throughput_step {
             [ "$row-mb-per-second", "$size B, MB/s",       'more', '%.1f' ],
             $size == $cpu_size ? [ 'cpu-s-per-gb', "$size B, CPU s per GB, both nodes", 'less', '%.2f' ] : (),
         ],
+    };
+}
+
+sub _senders_step {
+    my ($size) = @_;
+    return {
+        name    => "senders-$size",
+        measure => sub { senders(@_, $size) },
+        rows    => [ [ "senders-$size-per-second", "$senders senders, $size B, messages/s", 'more', '%.0f' ] ],
     };
 }
 
@@ -69,7 +119,28 @@ sub select_steps {
 }
 
 # Each measurement takes a pair, { place, carrier, nodes => [ two connected nodes ] }, and returns the values of its
-# rows in their order.
+# rows in their order. One that is done together takes all pairs, and returns the values by the carrier's name.
+
+# What OTP's own TLS does not touch is left out for it.
+sub calls {
+    my ($kind, $unit, $samples, $times, @pairs) = @_;
+    my @measured = grep { $_->{carrier}->name ne 'inet_tls' } @pairs;
+    my @programs = map { Bench::Calls->start($_->{place}, $_->{carrier}, $kind) } @measured;
+    my @values   = map { [] } @programs;
+    for (1 .. $samples) {
+        push @{ $values[$_] }, $programs[$_]->nanoseconds($times) for 0 .. $#programs;
+    }
+    $_->stop for @programs;
+    return map { $measured[$_]{carrier}->name => [ $unit * Bench::Report::median(@{ $values[$_] }) ] } 0 .. $#programs;
+}
+
+# The sockets of a program that have nothing to do with distribution.
+sub echo {
+    my ($pair) = @_;
+    my ($median) = $pair->{nodes}[0]->call("{gen_tcp_echo, $echoes, 64}");
+    my (undef, $microseconds) = $pair->{nodes}[0]->call("{gen_tcp_echo, $echoes, 65536}");
+    return ($median, $echoes * 65536 / $microseconds);
+}
 
 sub round_trip {
     my ($pair) = @_;
@@ -92,6 +163,14 @@ sub throughput {
     );
 }
 
+sub senders {
+    my ($pair, $size) = @_;
+    my ($from, $to) = @{ $pair->{nodes} };
+    $from->call(_command('senders', $to, $senders, $size, $warm_up));
+    my ($messages, $microseconds) = $from->call(_command('senders', $to, $senders, $size, $duration));
+    return $messages / $microseconds * 1e6;
+}
+
 # Both ends must have seen the old connection go. The first time is not counted: it loads code.
 sub connect_time {
     my ($pair) = @_;
@@ -112,13 +191,13 @@ sub connect_time {
 sub memory {
     my ($pair) = @_;
     my $hub   = Bench::Node->start($pair->{place}, $pair->{carrier});
-    my @small = map { Bench::Node->start($pair->{place}, $pair->{carrier}, @small_node) } 1 .. 2 + $connections;
+    my @small = map { Bench::Node->start($pair->{place}, $pair->{carrier}, Bench::Mesh::small_node()) } 1 .. 2 + $connections;
     $_->await_ready for $hub, @small;
 
     _connect_in_turn($hub, @small[ 0, 1 ]);
-    my $before = _settled_memory($hub);
+    my $before = Bench::Node::settled_memory($hub);
     _connect_in_turn($hub, @small[ 2 .. $#small ]);
-    my $after = _settled_memory($hub);
+    my $after = Bench::Node::settled_memory($hub);
     $_->stop for $hub, @small;
     return ($after - $before) / $connections / 1024;
 }
@@ -129,20 +208,6 @@ sub _connect_in_turn {
         my ($from, $to) = $i % 2 ? ($hub, $others[$i]) : ($others[$i], $hub);
         $from->call(_command('connect', $to));
     }
-}
-
-# A node's memory once it has stood still, within a thousandth, for four looks at it.
-sub _settled_memory {
-    my ($node) = @_;
-    my ($last, $still, $deadline) = (0, 0, time + 30);
-    while ($still < 4) {
-        time < $deadline or die "bench: the memory of idle node ", $node->name, " does not come to rest\n";
-        sleep 0.4;
-        my $now = $node->memory;
-        $still = abs($now - $last) < $last / 1000 ? $still + 1 : 0;
-        $last  = $now;
-    }
-    return $last;
 }
 
 sub _cpu_seconds {

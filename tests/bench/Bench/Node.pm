@@ -4,9 +4,12 @@ use strict;
 use warnings;
 use IO::Handle;
 use IO::Select;
+use List::Util qw(sum);
 use POSIX ();
+use Time::HiRes qw(sleep time);
 
 my $patience = 90;    # seconds an answer may take; a node that takes longer is stuck
+my $look     = $ENV{QUICK} ? 0.02 : 0.4;    # seconds between looks at memory that is to come to rest
 my $started  = 0;
 
 # place: { temporary, erl }; carrier: a Bench::Carrier; arguments: more for erl.
@@ -55,7 +58,18 @@ sub await_ready {
 # Sends one command, an Erlang term without its full stop; returns the numbers of the answer.
 sub call {
     my ($self, $command) = @_;
+    $self->ask($command);
+    return $self->answer($command);
+}
+
+# The two halves of call, for commands that several nodes do at the same time.
+sub ask {
+    my ($self, $command) = @_;
     print { $self->{to} } "$command.\n";
+}
+
+sub answer {
+    my ($self, $command) = @_;
     my ($outcome, @numbers) = split ' ', my $answer = $self->_answer;
     $outcome eq 'ok' or $self->fail("could not do `$command`: $answer");
     @numbers = map { $_ + 0 } @numbers;
@@ -83,6 +97,20 @@ sub memory {
     $self->_proc('smaps_rollup') =~ /^Pss_Anon:\s+(\d+) kB/m
         or $self->fail('has no Pss_Anon in smaps_rollup; Linux has it from 5.4 on');
     return $1 * 1024;
+}
+
+# The memory of nodes together once it has stood still, within a thousandth, for four looks at it.
+sub settled_memory {
+    my (@nodes) = @_;
+    my ($last, $still, $deadline) = (0, 0, time + 30);
+    while ($still < 4) {
+        time < $deadline or $nodes[0]->fail('is idle, alone or with others, and its memory does not come to rest');
+        sleep $look;
+        my $now = sum(map { $_->memory } @nodes);
+        $still = abs($now - $last) < $last / 1000 ? $still + 1 : 0;
+        $last  = $now;
+    }
+    return $last;
 }
 
 sub maps_file {

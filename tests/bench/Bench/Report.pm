@@ -47,18 +47,28 @@ sub ratio {
     return median(map { $base->[$_] ? $values->[$_] / $base->[$_] : () } 0 .. $#$values);
 }
 
+# The same for what the library adds to plain.
+sub difference {
+    my ($of) = @_;
+    my ($guarded, $plain) = @$of{qw(distguard plain)};
+    return undef if !$guarded || !$plain;
+    return median(map { $guarded->[$_] - $plain->[$_] } 0 .. $#$guarded);
+}
+
 # values: row identifier => carrier => [ one value per round ].
 sub table {
     my ($rows, $values) = @_;
-    my @lines = ([ 'metric', 'better', @carriers, map { "dg/$_" } @bases ]);
+    my @lines = ([ 'metric', 'better', @carriers, (map { "dg/$_" } @bases), 'dg-plain' ]);
     for my $row (@$rows) {
-        my ($id, $label, $better, $format) = @$row;
+        my ($id, $label, $better, $format, $kind) = @$row;
         my $of     = $values->{$id};
         my @ratios = map { ratio($of->{distguard}, $of->{$_}) } @bases;
+        my $more   = $kind ? difference($of) : undef;
         push @lines, [
             $label, $better,
             (map { $of->{$_} ? sprintf $format, median(@{ $of->{$_} }) : $absent } @carriers),
             (map { defined $_ ? sprintf '%.2f', $_ : $absent } @ratios),
+            defined $more ? sprintf $format =~ s/%/%+/r, $more : $absent,
         ];
     }
     return join '', map { "$_\n" } _aligned(@lines);
@@ -79,7 +89,7 @@ sub write_json {
     my ($path, $rows, $values, $environment) = @_;
     my %metrics;
     for my $row (@$rows) {
-        my ($id, $label, $better) = @$row;
+        my ($id, $label, $better, undef, $kind) = @$row;
         my $of = $values->{$id};
         $metrics{$id} = {
             label  => $label,
@@ -87,6 +97,7 @@ sub write_json {
             rounds => $of,
             median => { map { $_ => median(@{ $of->{$_} }) } keys %$of },
             ratio  => { map { ("distguard/$_" => ratio($of->{distguard}, $of->{$_})) } @bases },
+            $kind ? (difference => { 'distguard-plain' => difference($of) }) : (),
         };
     }
     make_path(dirname($path));
