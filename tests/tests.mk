@@ -95,7 +95,7 @@ test-matrix: trees all
 	DISTGUARD_BUILD=$(B) tests/matrix/run --columns '$(COLUMNS)' $(if $(filter command line,$(origin TESTS)),$(TESTS))
 
 LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(UNIT_SRC) $(SUPPORT_SRC) $(wildcard tests/fuzz/*.c tests/fuzz/support/*.c) \
-            tests/peers/channel.c tests/bench/calls.c
+            tests/peers/channel.c $(wildcard tests/bench/*.c)
 
 # cppcheck does not know that a sentinel NULL is a pointer here, nor that an error is there to be filled in.
 CPPCHECK := cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \

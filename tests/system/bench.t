@@ -29,7 +29,7 @@ subtest 'every metric' => sub {
     my $run = bench();
     is($run->{status}, 0, 'it ends well') or diag(describe($run));
     my $metrics = $run->{json}{metrics} // {};
-    for my $name (qw(exec-ms calls-ns echo-median-us roundtrip-median-us throughput-64-per-second cpu-s-per-gb
+    for my $name (qw(exec-ms calls-ns echo-median-us roundtrip-median-us throughput-64-per-second cpu-s-per-gb limit-mb-per-second
         senders-64-per-second connect-ms memory-kib mesh-connect-s mesh-64-per-second))
     {
         ok($metrics->{$name}, "$name is measured");

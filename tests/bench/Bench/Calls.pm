@@ -2,17 +2,10 @@
 package Bench::Calls;
 use strict;
 use warnings;
-use FindBin    qw($RealBin);
 use IPC::Open2 qw(open2);
 use List::Util qw(any);
 
 my $program = 'calls';
-
-sub build {
-    my ($place) = @_;
-    my @command = (qw(cc -std=gnu11 -D_GNU_SOURCE -O2 -o), "$place->{temporary}/$program", "$RealBin/$program.c");
-    system(@command) == 0 or die "bench: `@command` failed\n";
-}
 
 # kind: read-write, in a program that the carrier guards; or exec, in one that it does not.
 sub start {

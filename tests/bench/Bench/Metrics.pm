@@ -56,6 +56,14 @@ my @steps = (
         ],
     },
     (map { _throughput_step($_) } @sizes),
+    {
+        name     => 'limit',
+        together => \&limit,
+        rows     => [
+            [ 'limit-mb-per-second', 'limit: a bare C program, 1 MiB, MB/s', 'more', '%.1f' ],
+            [ 'limit-cpu-s-per-gb',  'limit: CPU s per GB, both processes',  'less', '%.2f' ],
+        ],
+    },
     (map { _senders_step($_) } @small_sizes),
     {
         name    => 'connect',
@@ -132,6 +140,20 @@ sub calls {
     }
     $_->stop for @programs;
     return map { $measured[$_]{carrier}->name => [ $unit * Bench::Report::median(@{ $values[$_] }) ] } 0 .. $#programs;
+}
+
+# What plain bytes and encrypted ones could reach at best on this machine; no carrier has a part in it.
+sub limit {
+    my (@pairs) = @_;
+    my %way = (plain => 'plain', distguard => 'sealed');
+    my %values;
+    for my $pair (grep { $way{ $_->{carrier}->name } } @pairs) {
+        my $name    = $pair->{carrier}->name;
+        my $command = "$pair->{place}{temporary}/limit $way{$name} $duration";
+        my ($bytes, $microseconds, $cpu) = `$command` =~ /^(\d+) (\d+) (\d+)$/ or die "bench: `$command` failed\n";
+        $values{$name} = [ $bytes / $microseconds, $cpu / 1e6 / ($bytes / 1e9) ];
+    }
+    return %values;
 }
 
 # The sockets of a program that have nothing to do with distribution.
