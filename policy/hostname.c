@@ -55,7 +55,7 @@ bool dg_hostname_is_pattern(const char *name, unsigned labels)
         return false;
     for (name += 2; name != NULL && labels > 1; labels--) {
         name = strchr(name, '.');
-        name += name != NULL;
+        name = name != NULL ? name + 1 : NULL;
     }
     return name != NULL;
 }

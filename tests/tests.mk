@@ -31,6 +31,10 @@ $(UNIT_ASAN): $(B)/asan/tests/unit/%: $(B)/asan/obj/tests/unit/%.o $(TESTED_OBJ:
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(ASAN) -o $@ $^ $(DG_LDFLAGS) $(LDFLAGS) $(CORE_LIBS) -lcmocka
 
+# The allocations of this one can be made to fail.
+$(B)/tests/unit/test_allocation $(B)/asan/tests/unit/test_allocation: \
+    DG_LDFLAGS += $(foreach function,malloc calloc realloc strdup asprintf,-Wl,--wrap=$(function))
+
 # Those that have threads, under the sanitizer that watches these. OpenSSL is not compiled with it: TSAN_OPTIONS names what it
 # sees there by mistake.
 UNIT_TSAN := $(patsubst %.c,$(B)/tsan/%,$(shell grep -l pthread_create $(UNIT_SRC)))

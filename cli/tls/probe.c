@@ -72,13 +72,13 @@ static bool make_connection(struct dg_probe *probe, const char *server)
     probe->ssl = SSL_new(probe->context);
     probe->in = BIO_new(BIO_s_mem());
     probe->out = BIO_new(BIO_s_mem());
-    if (probe->ssl == NULL || probe->in == NULL || probe->out == NULL) {
+    if (probe->ssl == NULL || probe->in == NULL || probe->out == NULL ||
+        SSL_set_app_data(probe->ssl, probe) != 1) {
         BIO_free(probe->in);
         BIO_free(probe->out);
         return false;
     }
     SSL_set_bio(probe->ssl, probe->in, probe->out);
-    SSL_set_app_data(probe->ssl, probe);
     SSL_set_connect_state(probe->ssl);
     if (server != NULL)
         (void)SSL_set_tlsext_host_name(probe->ssl, server);

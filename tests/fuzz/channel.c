@@ -200,18 +200,29 @@ static void step_end_of_stream(struct fuzz_bytes *bytes, int fd)
 
 /* --- what somebody on the wire does --- */
 
+/* How much of what waits has been seen: a byte that was only peeked can change no more. */
+static size_t seen(int fd)
+{
+    return ends.channel[fd]->tail_in_kernel ? 1 : 0;
+}
+
 static void step_flip(struct fuzz_bytes *bytes, int fd)
 {
     size_t at = fuzz_word(bytes);
 
-    if (kernel_ends[fd].size > 0) {
-        kernel_waiting(fd)[at % kernel_ends[fd].size] ^= (uint8_t)(1 << fuzz_byte(bytes) % 8);
+    if (kernel_ends[fd].size > seen(fd)) {
+        at = seen(fd) + at % (kernel_ends[fd].size - seen(fd));
+        kernel_waiting(fd)[at] ^= (uint8_t)(1 << fuzz_byte(bytes) % 8);
     }
 }
 
 static void step_drop(struct fuzz_bytes *bytes, int fd)
 {
-    (void)kernel_take(fd, room, fuzz_size(bytes));
+    size_t size = fuzz_size(bytes);
+
+    if (seen(fd) == 0) {
+        (void)kernel_take(fd, room, size < sizeof room ? size : sizeof room);
+    }
 }
 
 static void step_inject(struct fuzz_bytes *bytes, int fd)
@@ -228,7 +239,7 @@ static void step_repeat(struct fuzz_bytes *bytes, int fd)
     size_t size = fuzz_size(bytes);
 
     size = size < kernel_ends[fd].size ? size : kernel_ends[fd].size;
-    if (size > 0) {
+    if (size > 0 && size <= sizeof room) {
         memcpy(room, kernel_waiting(fd), size);
         kernel_inject(fd, room, size);
     }

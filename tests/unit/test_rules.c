@@ -26,7 +26,7 @@
 #include "shim/core/tls/channel.h"
 #include "tests/unit/support/pki.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { RELOADS = 300 };
 #else
 enum { RELOADS = 10000 };

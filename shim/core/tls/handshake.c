@@ -142,12 +142,12 @@ struct dg_handshake *dg_handshake_new(const struct dg_credentials *credentials,
     handshake->side = side;
     handshake->policy = credentials->policy;
     handshake->ssl = SSL_new(credentials->context);
-    if (handshake->ssl == NULL || dg_bio_attach(handshake->ssl, in, whole, out) != 0) {
+    if (handshake->ssl == NULL || SSL_set_app_data(handshake->ssl, handshake) != 1 ||
+        dg_bio_attach(handshake->ssl, in, whole, out) != 0) {
         dg_handshake_free(handshake);
         ERR_clear_error();
         return NULL;
     }
-    SSL_set_app_data(handshake->ssl, handshake);
     if (side == DG_CHANNEL_CLIENT) {
         SSL_set_connect_state(handshake->ssl);
     } else {
