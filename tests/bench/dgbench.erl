@@ -189,14 +189,12 @@ flood(Counters, Payload, Batch, Deadline) ->
     ],
     Sent * length(Counters).
 
-%% How many messages each of the counters was sent.
+%% How many messages each of the counters was sent: at least one batch, however late it is.
 blast(Counters, Payload, Batch, Deadline, Sent) ->
+    send(Counters, Payload, Batch),
     case erlang:monotonic_time() < Deadline of
-        true ->
-            send(Counters, Payload, Batch),
-            blast(Counters, Payload, Batch, Deadline, Sent + Batch);
-        false ->
-            Sent
+        true -> blast(Counters, Payload, Batch, Deadline, Sent + Batch);
+        false -> Sent + Batch
     end.
 
 send(_Counters, _Payload, 0) ->

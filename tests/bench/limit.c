@@ -120,18 +120,19 @@ static void send_all(int fd, const uint8_t *bytes, size_t size)
     }
 }
 
-/* Sends until the time is over; how many messages that were. */
+/* Sends until the time is over, one at least; how many messages that were. */
 static uint64_t send_messages(int fd, bool sealed, uint64_t deadline)
 {
     EVP_CIPHER_CTX *cipher = new_cipher(true);
     uint64_t sent = 0;
 
-    for (; microseconds() < deadline; sent++) {
+    do {
         for (size_t i = 0; sealed && i < RECORDS; i++) {
             seal(cipher, sent * RECORDS + i, message + i * PLAINTEXT, wire + i * RECORD);
         }
         send_all(fd, sealed ? wire : message, sealed ? sizeof(wire) : sizeof(message) - TYPE);
-    }
+        sent++;
+    } while (microseconds() < deadline);
     EVP_CIPHER_CTX_free(cipher);
     return sent;
 }
