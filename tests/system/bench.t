@@ -19,7 +19,7 @@ sub bench {
     my (%env) = @_;
     my $out = "$folder/result.json";
     unlink $out;
-    my $run = run({ env => { BUILD => build(), OUT => $out, TMPDIR => $folder, QUICK => 1, ROUNDS => 1,
+    my $run = run({ patience => 240, env => { BUILD => build(), OUT => $out, TMPDIR => $folder, QUICK => 1, ROUNDS => 1,
         CARRIERS => 'plain distguard', METRICS => undef, MESH => undef, %env } }, $bench);
     $run->{json} = decode_json(slurp($out)) if -e $out;
     return $run;
