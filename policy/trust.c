@@ -6,6 +6,8 @@
 
 #include "policy/policy.h"
 
+enum { GROUPS_MAX = 256 /* of whom has more, the first */ };
+
 static const char *kind_of(mode_t mode)
 {
     if (S_ISDIR(mode))
@@ -17,24 +19,34 @@ static const char *kind_of(mode_t mode)
     return "not a file of bytes";
 }
 
-/*
- * Root may use a service's key, as when it calls the service's tools. A key decides only who we
- * are, and must belong to the certificate; whom we believe is in files of root's own.
- */
-static bool owner_is_trusted(uid_t owner, bool secret)
+static bool owner_is_trusted(uid_t owner)
 {
-    return owner == 0 || owner == geteuid() || (secret && geteuid() == 0);
+    return owner == 0 || owner == geteuid();
+}
+
+static bool is_in_group(gid_t group)
+{
+    gid_t groups[GROUPS_MAX];
+    int count = getgroups(GROUPS_MAX, groups);
+
+    if (group == getegid())
+        return true;
+    for (int i = 0; i < count; i++)
+        if (groups[i] == group)
+            return true;
+    return false;
 }
 
 /*
- * A key of root's may be read by a group: a service that must not be able to change its key is
- * given it so, and Kubernetes has no other way to give a pod that is not root a secret (fsGroup).
+ * A key is its owner's alone, with one exception: a service that is not root, and must not be able
+ * to change its key, may read root's by its group. Kubernetes has no other way to give a pod a
+ * secret (fsGroup).
  */
 static bool is_open(const struct stat *status)
 {
     mode_t open = S_IRWXG | S_IRWXO;
 
-    if (status->st_uid == 0)
+    if (status->st_uid == 0 && geteuid() != 0 && is_in_group(status->st_gid))
         open &= ~(mode_t)S_IRGRP;
     return (status->st_mode & open) != 0;
 }
@@ -49,7 +61,7 @@ int dg_policy_check_file(int fd, const char *path, const char *what, bool secret
     if (!S_ISREG(status.st_mode))
         return dg_fail(error, "%s: the %s is %s; it must be a regular file", path, what,
                        kind_of(status.st_mode));
-    if (!owner_is_trusted(status.st_uid, secret))
+    if (!owner_is_trusted(status.st_uid))
         return dg_fail(error,
                        "%s: the %s belongs to user %u; it must belong to root or to the user who "
                        "runs this (%u): chown it",

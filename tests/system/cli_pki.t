@@ -145,7 +145,7 @@ subtest 'a CA that may not be believed' => sub {
     chmod 0777, $open;
     refuses('its directory is writable by all', 1, qr/chmod go-w/, 'issue', $open, 'a', '--dns', 'a');
     chmod 0700, $open;
-    chmod 0644, "$open/ca.key";
+    chmod 0640, "$open/ca.key";
     refuses('its key is readable by others', 1, qr/ca\.key.*chmod/, 'issue', $open, 'a', '--dns', 'a');
     chmod 0600, "$open/ca.key";
     spew("$open/ca.pem", slurp("$ca/ca.pem"));

@@ -89,7 +89,7 @@ static void test_a_key_that_others_can_read_is_refused(void **state)
     (void)state;
     pki_copy("ours/node.key", "ours/open.key");
     policy.private_key = pki_path("ours/open.key");
-    assert_int_equal(chmod(policy.private_key, 0644), 0);
+    assert_int_equal(chmod(policy.private_key, 0640), 0);
     assert_int_equal(load(&policy, &credentials, &error), -1);
     assert_non_null(strstr(error.text, policy.private_key));
     assert_non_null(strstr(error.text, "private key"));

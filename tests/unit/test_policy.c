@@ -736,7 +736,6 @@ static void assert_checked(const char *name, bool secret, const char *wanted)
     assert_int_equal(result, wanted[0] == '\0' ? 0 : -1);
 }
 
-/* Root calls a service's tools, such as rabbitmqctl, which show the service's certificate. */
 static void test_owner_of_secret(void **state)
 {
     (void)state;
@@ -745,20 +744,9 @@ static void test_owner_of_secret(void **state)
     write_file("key", "secret");
     assert_int_equal(chmod(in_folder("key"), 0400), 0);
     assert_int_equal(chown(in_folder("key"), 4711, 0), 0);
-    assert_checked("key", true, "");
-    assert_checked("key", false,
+    assert_checked("key", true,
                    "~/key: the private key belongs to user 4711; it must belong to root or to the "
                    "user who runs this (0): chown it");
-    /* Nobody else may: not even one who can read it. */
-    assert_int_equal(chmod(folder, 0755), 0);
-    assert_int_equal(chmod(in_folder("key"), 0444), 0);
-    assert_int_equal(seteuid(4712), 0);
-    assert_checked("key", true,
-                   "~/key: the private key belongs to user 4711; it must belong to root or to the "
-                   "user who runs this (4712): chown it");
-    assert_int_equal(seteuid(0), 0);
-    assert_checked("key", true,
-                   "~/key: the private key is open to others (mode 0444); do: chmod 0600 ~/key");
 }
 
 static void test_secret(void **state)
@@ -766,8 +754,6 @@ static void test_secret(void **state)
     (void)state;
     write_file("key", "");
     assert_checked("key", true, "");
-    if (geteuid() == 0)
-        assert_int_equal(chown(in_folder("key"), 4711, 0), 0);
     chmod(in_folder("key"), 0640);
     assert_checked("key", true,
                    "~/key: the private key is open to others (mode 0640); do: chmod 0600 ~/key");
@@ -776,22 +762,43 @@ static void test_secret(void **state)
                    "~/key: the private key is open to others (mode 0604); do: chmod 0600 ~/key");
 }
 
-/* A service is given root's key by its group, to read and no more. */
-static void test_secret_of_root(void **state)
+/* As user 4712 of group 4713. */
+static void assert_checked_as_service(gid_t group, mode_t mode, const char *wanted)
+{
+    FILE *file = fopen(in_folder("key"), "r");
+    struct dg_error error = {.text = ""};
+    char text[DG_ERROR_SIZE];
+
+    assert_non_null(file);
+    assert_int_equal(chown(in_folder("key"), 0, group), 0);
+    assert_int_equal(chmod(in_folder("key"), mode), 0);
+    assert_int_equal(setegid(4713), 0);
+    assert_int_equal(seteuid(4712), 0);
+    (void)dg_policy_check_file(fileno(file), in_folder("key"), "private key", true, &error);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(setegid(0), 0);
+    fclose(file);
+    expand(text, sizeof text, wanted);
+    assert_string_equal(error.text, text);
+}
+
+/* A service that is not root is given root's key by its group, to read and no more. */
+static void test_secret_by_group(void **state)
 {
     (void)state;
     if (geteuid() != 0)
         skip();
     write_file("key", "");
-    chmod(in_folder("key"), 0640);
-    assert_checked("key", true, "");
-    chmod(in_folder("key"), 0660);
+    assert_checked_as_service(4713, 0640, "");
+    assert_checked_as_service(
+        4713, 0660, "~/key: the private key is open to others (mode 0660); do: chmod 0600 ~/key");
+    assert_checked_as_service(
+        4713, 0644, "~/key: the private key is open to others (mode 0644); do: chmod 0600 ~/key");
+    assert_checked_as_service(
+        4714, 0640, "~/key: the private key is open to others (mode 0640); do: chmod 0600 ~/key");
+    /* Root needs no group. */
     assert_checked("key", true,
-                   "~/key: the private key is open to others (mode 0660); do: chmod 0600 ~/key");
-    chmod(in_folder("key"), 0644);
-    assert_checked("key", true,
-                   "~/key: the private key is open to others (mode 0644); do: chmod 0600 ~/key");
-    assert_checked("key", false, "");
+                   "~/key: the private key is open to others (mode 0640); do: chmod 0600 ~/key");
 }
 
 static void test_closed_descriptor(void **state)
@@ -961,7 +968,7 @@ int main(void)
         IN_FOLDER(test_owner),
         IN_FOLDER(test_owner_of_secret),
         IN_FOLDER(test_secret),
-        IN_FOLDER(test_secret_of_root),
+        IN_FOLDER(test_secret_by_group),
         IN_FOLDER(test_closed_descriptor),
         IN_FOLDER(test_size),
         IN_FOLDER(test_garbage),
