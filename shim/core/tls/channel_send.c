@@ -205,6 +205,7 @@ static ssize_t send_open(struct dg_channel *channel, int fd, const struct iovec 
     }
     channel->held = dg_buffer_size(&channel->out) > 0;
     dg_seal_prepare(&channel->sending);
+    dg_open_prepare(&channel->receiving);
     if (channel->held && taken == 1) {
         return dg_channel_answer(-1, EAGAIN);
     }

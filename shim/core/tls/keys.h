@@ -24,7 +24,7 @@ struct dg_keys {
     enum dg_tls_version version;
     bool sealing;
     bool fixed;    /* opening: the cipher holds the nonce's fixed part, and takes the rest alone */
-    bool prepared; /* sealing: the cipher has the nonce of the next record */
+    bool prepared; /* the cipher has the nonce of the next record */
     uint8_t iv[DG_NONCE_SIZE]; /* TLS 1.2: the salt, and zeros */
     uint64_t sequence;         /* of the next record under these keys */
     uint64_t bytes;            /* of plaintext that were sealed or opened under them */

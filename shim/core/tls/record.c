@@ -228,21 +228,42 @@ static bool decrypt_text(struct dg_keys *keys, const uint8_t *text, size_t size,
  * not take would make the tag wrong and do no other harm; sealing, where it would use a nonce
  * twice, has it from EVP_EncryptInit_ex2.
  */
+static OSSL_PARAM changing_part(const uint8_t nonce[DG_NONCE_SIZE])
+{
+    return parameter(OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, nonce + DG_NONCE_FIXED,
+                     DG_NONCE_SIZE - DG_NONCE_FIXED);
+}
+
 static bool begin_opening(struct dg_keys *keys, const uint8_t nonce[DG_NONCE_SIZE],
                           const uint8_t tag[DG_TAG_SIZE])
 {
+    bool prepared = keys->prepared;
     OSSL_PARAM parameters[] = {
         parameter(OSSL_CIPHER_PARAM_AEAD_TAG, tag, DG_TAG_SIZE),
-        parameter(OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, nonce + DG_NONCE_FIXED,
-                  DG_NONCE_SIZE - DG_NONCE_FIXED),
+        prepared || !keys->fixed ? OSSL_PARAM_construct_end() : changing_part(nonce),
         OSSL_PARAM_construct_end(),
     };
 
+    keys->prepared = false;
     if (keys->fixed) {
         return EVP_CIPHER_CTX_set_params(keys->cipher, parameters) == 1;
     }
-    parameters[1] = OSSL_PARAM_construct_end();
     return EVP_DecryptInit_ex2(keys->cipher, NULL, NULL, nonce, parameters) == 1;
+}
+
+void dg_open_prepare(struct dg_keys *keys)
+{
+    uint8_t nonce[DG_NONCE_SIZE];
+    OSSL_PARAM parameters[2];
+
+    /* In TLS 1.2 the nonce comes with the record. */
+    if (keys->prepared || !keys->fixed || layout_of(keys)->nonce > 0) {
+        return;
+    }
+    dg_keys_nonce(keys, nonce);
+    parameters[0] = changing_part(nonce);
+    parameters[1] = OSSL_PARAM_construct_end();
+    keys->prepared = EVP_CIPHER_CTX_set_params(keys->cipher, parameters) == 1;
 }
 
 /* `size` is that of the plaintext, and of the padding of TLS 1.3. */

@@ -54,6 +54,9 @@ int dg_seal(struct dg_keys *keys, enum dg_content_type type, const void *bytes, 
 
 /* --- opening --- */
 
+/* As dg_seal_prepare(), for the next record of the peer's. */
+void dg_open_prepare(struct dg_keys *keys);
+
 /* The most plaintext that a whole record of `size` bytes can hold, whatever the version: the room
  * that dg_open needs. */
 size_t dg_open_room(size_t size);
