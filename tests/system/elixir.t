@@ -115,8 +115,12 @@ subtest 'by the user that it runs as' => sub {
 };
 
 subtest 'by root' => sub {
-    is(succeeds($beta->run(RELEASE . '/bin/greeter', 'rpc', 'IO.puts(Greeter.greet(node()))'), 'rpc'),
-        node_of($beta) . ' greets ' . node_of($beta) . "\n", 'rpc');
+    my @rpc = (RELEASE . '/bin/greeter', 'rpc', 'IO.puts(Greeter.greet(node()))');
+    my $refused = $beta->run(@rpc);
+    is($refused->status, 78, 'rpc is refused') or diag $refused->describe;
+    like($refused->err, qr/private key belongs to user/, 'as the key is the service\'s');
+    is(succeeds($beta->run({ env => { DISTGUARD => 'off' } }, @rpc), 'rpc without the library'),
+        node_of($beta) . ' greets ' . node_of($beta) . "\n", 'root is let in, on its own host');
 };
 
 # The system ends and begins anew in the same process: so do its listener, its registration and its connections.
