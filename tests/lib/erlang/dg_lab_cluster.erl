@@ -7,7 +7,7 @@
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -define(TABLE, dg_lab_cluster_table).
--define(CALL_PAUSE, 10).      % milliseconds between two calls to one node: with both directions 200 a second for a pair
+-define(CALL_PAUSE, 8).       % milliseconds between two calls to one node: more than 200 a second for a pair, both directions
 -define(WRITE_PAUSE, 50).
 -define(PATIENCE, 5000).
 -define(LOADING, 30000).
