@@ -280,7 +280,7 @@ static void connect_and_talk(void)
 {
     struct dg_channel *channel[2];
 
-    kernel_reset(1024 * 1024, 1);
+    kernel_reset((size_t)1024 * 1024, 1);
     armed();
     channel[CLIENT] = dg_channel_new(credentials, DG_CHANNEL_CLIENT, &transport, 60);
     channel[SERVER] = dg_channel_new(credentials, DG_CHANNEL_SERVER, &transport, 60);
@@ -308,7 +308,7 @@ static struct dg_socket guarded;
 
 static void open_channels(struct dg_channel *channel[2])
 {
-    kernel_reset(1024 * 1024, 1);
+    kernel_reset((size_t)1024 * 1024, 1);
     channel[CLIENT] = dg_channel_new(credentials, DG_CHANNEL_CLIENT, &transport, 60);
     channel[SERVER] = dg_channel_new(credentials, DG_CHANNEL_SERVER, &transport, 60);
     for (int i = 0; i < 4; i++) {

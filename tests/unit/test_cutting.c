@@ -51,7 +51,7 @@ static void test_other_streams_are_cut_in_full_records(void **state)
     (void)state;
     assert_int_equal(cut_all(&cutting, bytes, sizeof bytes, sizes), 3);
     assert_int_equal(sizes[0], LIMIT);
-    assert_int_equal(sizes[2], 40000 - 2 * LIMIT);
+    assert_int_equal(sizes[2], 40000 - (size_t)2 * LIMIT);
 }
 
 static void test_a_large_packet_begins_with_a_small_record(void **state)
@@ -65,7 +65,7 @@ static void test_a_large_packet_begins_with_a_small_record(void **state)
     assert_int_equal(cut_all(&cutting, bytes, size, sizes), 5);
     assert_int_equal(sizes[0], FIRST);
     assert_int_equal(sizes[1], LIMIT);
-    assert_int_equal(sizes[4], size - FIRST - 3 * LIMIT);
+    assert_int_equal(sizes[4], size - FIRST - (size_t)3 * LIMIT);
 }
 
 static void test_small_packets_share_a_record_up_to_a_large_one(void **state)

@@ -9,9 +9,9 @@
 enum { KINDS = 256 };
 
 struct kind {
-    struct dg_repeats_rest rest; /* no peer: the place is free */
-    time_t said;                 /* CLOCK_MONOTONIC, seconds */
+    time_t said; /* CLOCK_MONOTONIC, seconds */
     unsigned window;
+    struct dg_repeats_rest rest; /* no peer: the place is free */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
