@@ -100,10 +100,18 @@ subtest 'plaintext distribution on any socket of the VM' => sub {
             print scalar <$socket> // '';
         END
     };
-    for my $case ([1, "hello\n", 6], [1, $name_message, 0], [0, $name_message, length $name_message]) {
-        my ($shim, $bytes, $echoed) = @$case;
+    # In allow a stranger's plaintext is taken, but from the addresses alone that the policy lets in.
+    my %allow = map {
+        my $from = $_;
+        $from => $alpha->shim(file => $lab->temp_path('conf'), conf => { mode => 'allow', distribution => { allow_from => [$from] } });
+    } map { $designated{$_} } qw(beta stranger);
+    for my $case (
+        [1, "hello\n", 6], [1, $name_message, 0], [0, $name_message, length $name_message],
+        [1, $name_message, 0, $designated{beta}], [1, $name_message, length $name_message, $designated{stranger}],
+    ) {
+        my ($shim, $bytes, $echoed, $from) = @$case;
         unlink $alpha->log_file;
-        my $node = $alpha->node(undef, shim => $shim);
+        my $node = $alpha->node(undef, shim => $shim, $from ? (env => { DISTGUARD_CONF => $allow{$from} }) : ());
         $node->call(<<"        END");
             Starter = self(),
             spawn(fun() ->
@@ -121,7 +129,7 @@ subtest 'plaintext distribution on any socket of the VM' => sub {
         END
         is_deeply([listeners($alpha, $node->pid)], ['0.0.0.0 ' . APPLICATION_PORT], 'the application listens where it wants')
             or diag $node->process->describe;
-        my $with = $shim ? 'with the library' : 'without the library';
+        my $with = ($shim ? 'with the library' : 'without the library') . ($from ? ", allow_from $from in mode allow" : '');
         my $what = $bytes eq $name_message ? 'a name message' : 'anything else';
         is(length $client->($bytes), $echoed, "$with, $what is " . ($echoed ? 'read and answered' : 'refused'));
         is(scalar(() = $alpha->log(qr/event=refused .*node=evil/)), 1, 'and the log says so') if !$echoed;

@@ -278,26 +278,34 @@ void dg_learn_from_answer(struct dg_socket *socket, const struct iovec *vector, 
     }
 }
 
+/* A plaintext distribution handshake comes to a listener that nobody named: that it is one is known
+ * only now, so the address rules are asked now. */
+static enum dg_decision judge_name_message(struct dg_socket *socket, int fd,
+                                           const struct dg_name_message *message)
+{
+    char name[DG_FIRST_BYTES + 1];
+    struct dg_error why = {"peer speaks plaintext distribution, our mode is require (a listener "
+                           "that EPMD does not know: if it is distribution's, name its port in "
+                           "distribution.ports)"};
+
+    if (takes_plaintext(socket) && dg_may_accept(policy_of(socket), &socket->peer, &why)) {
+        return let_pass(socket, fd, dg_mode_name(policy_of(socket)->mode));
+    }
+    dg_refuse(socket, fd, why.text, claimed(message, name));
+    return DG_DECIDE_REFUSED;
+}
+
 /* What a stream that begins with these bytes is, where no distribution is expected. */
 static enum dg_decision judge_incoming(struct dg_socket *socket, int fd, const uint8_t *bytes,
                                        size_t size)
 {
-    char name[DG_FIRST_BYTES + 1];
     struct dg_name_message message;
 
     switch (dg_parse_name_message(bytes, size, &message)) {
     case DG_PARSE_MORE:
         return DG_DECIDE_WATCH;
     case DG_PARSE_DONE:
-        if (takes_plaintext(socket)) {
-            return let_pass(socket, fd, dg_mode_name(policy_of(socket)->mode));
-        }
-        dg_refuse(
-            socket, fd,
-            "peer speaks plaintext distribution, our mode is require (a listener that EPMD does "
-            "not know: if it is distribution's, name its port in distribution.ports)",
-            claimed(&message, name));
-        return DG_DECIDE_REFUSED;
+        return judge_name_message(socket, fd, &message);
     case DG_PARSE_OTHER:
     default:
         return DG_DECIDE_PASS;
