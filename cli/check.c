@@ -97,7 +97,8 @@ static void print_tls(const struct dg_tls_policy *tls)
 {
     print_certificates("tls.certificate", tls->certificate);
     if (tls->private_key != NULL)
-        dg_print_fact("tls.private_key", "%s", tls->private_key);
+        dg_print_fact("tls.private_key", "%s%s", tls->private_key,
+                      tls->private_key_group_readable ? " (its group may read it)" : "");
     print_certificates("tls.ca", tls->ca);
     dg_print_fact("tls.crl", "%s", tls->crl != NULL ? tls->crl : "none");
     dg_print_fact("tls.min_version", "%s", dg_tls_version_name(tls->min_version));

@@ -160,6 +160,7 @@ struct dg_epmd_policy {
 struct dg_tls_policy {
     char *certificate; /* absolute paths of PEM files */
     char *private_key;
+    bool private_key_group_readable; /* root's key, by its group */
     char *ca;
     char *crl; /* NULL: none */
     enum dg_tls_version min_version;
@@ -210,16 +211,22 @@ int dg_policy_load(const char *file, const char *profile, struct dg_policy **pol
                    struct dg_error *error);
 void dg_policy_free(struct dg_policy *policy);
 
+/* Who may read a file. */
+enum dg_privacy {
+    DG_FILE_PUBLIC,   /* anybody */
+    DG_FILE_SECRET,   /* its owner alone */
+    DG_FILE_OF_GROUP, /* its owner, and where that is root its group */
+};
+
 /*
  * Checks that a file may be trusted: regular, owned by root or the effective user, writable by
- * nobody else; with `secret`, readable by nobody else either, but that what is root's may be
- * readable by a group, and that root may use what is another's. `what` names it in the error
+ * nobody else, and readable by nobody else than `privacy` says. `what` names it in the error
  * ("policy file", "private key"). Works on an open descriptor, so that what is checked is what is
  * read.
  *
  * Returns 0, or -1 with the reason and the remedy in `error`.
  */
-int dg_policy_check_file(int fd, const char *path, const char *what, bool secret,
+int dg_policy_check_file(int fd, const char *path, const char *what, enum dg_privacy privacy,
                          struct dg_error *error);
 
 /* The rule that lets `host` in, or NULL. A list that is not given lets everyone in: then `*open` is

@@ -313,7 +313,7 @@ static int add_file(struct reader *reader, const char *path)
             reader->error, "%s: cannot open the policy file: %s%s", path, strerror(errno),
             errno == ENOENT && reader->depth == 0 ? "; write one, or name yours in DISTGUARD_CONF"
                                                   : "");
-    text = dg_policy_check_file(fd, path, "policy file", false, reader->error) == 0
+    text = dg_policy_check_file(fd, path, "policy file", DG_FILE_PUBLIC, reader->error) == 0
                ? read_all(reader, fd, path, &size)
                : NULL;
     close(fd);

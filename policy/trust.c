@@ -6,8 +6,6 @@
 
 #include "policy/policy.h"
 
-enum { GROUPS_MAX = 256 /* of whom has more, the first */ };
-
 static const char *kind_of(mode_t mode)
 {
     if (S_ISDIR(mode))
@@ -24,34 +22,19 @@ static bool owner_is_trusted(uid_t owner)
     return owner == 0 || owner == geteuid();
 }
 
-static bool is_in_group(gid_t group)
-{
-    gid_t groups[GROUPS_MAX];
-    int count = getgroups(GROUPS_MAX, groups);
-
-    if (group == getegid())
-        return true;
-    for (int i = 0; i < count; i++)
-        if (groups[i] == group)
-            return true;
-    return false;
-}
-
-/*
- * A key is its owner's alone, with one exception: a service that is not root, and must not be able
- * to change its key, may read root's by its group. Kubernetes has no other way to give a pod a
- * secret (fsGroup).
- */
-static bool is_open(const struct stat *status)
+/* A key of root's may be read by a group where the policy says so: a service that must not be able
+ * to change its key is given it so, and Kubernetes has no other way to give a pod a secret
+ * (fsGroup). */
+static bool is_open(const struct stat *status, enum dg_privacy privacy)
 {
     mode_t open = S_IRWXG | S_IRWXO;
 
-    if (status->st_uid == 0 && geteuid() != 0 && is_in_group(status->st_gid))
+    if (privacy == DG_FILE_OF_GROUP && status->st_uid == 0)
         open &= ~(mode_t)S_IRGRP;
     return (status->st_mode & open) != 0;
 }
 
-int dg_policy_check_file(int fd, const char *path, const char *what, bool secret,
+int dg_policy_check_file(int fd, const char *path, const char *what, enum dg_privacy privacy,
                          struct dg_error *error)
 {
     struct stat status;
@@ -66,7 +49,7 @@ int dg_policy_check_file(int fd, const char *path, const char *what, bool secret
                        "%s: the %s belongs to user %u; it must belong to root or to the user who "
                        "runs this (%u): chown it",
                        path, what, (unsigned)status.st_uid, (unsigned)geteuid());
-    if (secret && is_open(&status))
+    if (privacy != DG_FILE_PUBLIC && is_open(&status, privacy))
         return dg_fail(error, "%s: the %s is open to others (mode %04o); do: chmod 0600 %s", path,
                        what, (unsigned)(status.st_mode & 07777), path);
     if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0)

@@ -132,8 +132,8 @@ static int open_issuer(struct issuer *issuer, const char *path, struct dg_error 
     return 0;
 }
 
-static BIO *open_pem(const struct issuer *issuer, const char *name, const char *what, bool secret,
-                     struct dg_error *error)
+static BIO *open_pem(const struct issuer *issuer, const char *name, const char *what,
+                     enum dg_privacy privacy, struct dg_error *error)
 {
     char path[PATH_MAX];
     int fd = openat(issuer->directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -145,7 +145,7 @@ static BIO *open_pem(const struct issuer *issuer, const char *name, const char *
                       strerror(errno), issuer->path);
         return NULL;
     }
-    if (dg_policy_check_file(fd, path, what, secret, error) != 0) {
+    if (dg_policy_check_file(fd, path, what, privacy, error) != 0) {
         (void)close(fd);
         return NULL;
     }
@@ -186,7 +186,7 @@ static bool add_intermediate(struct issuer *issuer, X509 *certificate)
 
 static int read_certificates(struct issuer *issuer, struct dg_error *error)
 {
-    BIO *bio = open_pem(issuer, "ca.pem", "CA certificate", false, error);
+    BIO *bio = open_pem(issuer, "ca.pem", "CA certificate", DG_FILE_PUBLIC, error);
     bool bad = false;
     X509 *certificate;
 
@@ -219,7 +219,7 @@ static int no_passphrase(char *buffer, int size, int writing, void *unused)
 
 static int read_key(struct issuer *issuer, struct dg_error *error)
 {
-    BIO *bio = open_pem(issuer, "ca.key", "CA key", true, error);
+    BIO *bio = open_pem(issuer, "ca.key", "CA key", DG_FILE_SECRET, error);
 
     if (bio == NULL)
         return -1;

@@ -464,8 +464,8 @@ static void test_wrong_ports(void **state)
 #define PROFILE_KEYS                                                                               \
     "inherit, mode, local, peers, node_names, programs, distribution, epmd, tls, log"
 #define TLS_KEYS                                                                                   \
-    "certificate, private_key, ca, crl, min_version, handshake_timeout, max_handshakes, "          \
-    "rekey_bytes, keyupdate_limit"
+    "certificate, private_key, private_key_group_readable, ca, crl, min_version, "                 \
+    "handshake_timeout, max_handshakes, rekey_bytes, keyupdate_limit"
 
 static void test_unknown_keys(void **state)
 {
@@ -721,7 +721,7 @@ static void test_owner(void **state)
     assert_int_equal(seteuid(0), 0);
 }
 
-static void assert_checked(const char *name, bool secret, const char *wanted)
+static void assert_checked(const char *name, enum dg_privacy privacy, const char *wanted)
 {
     struct dg_error error = {.text = ""};
     char text[DG_ERROR_SIZE];
@@ -729,7 +729,7 @@ static void assert_checked(const char *name, bool secret, const char *wanted)
     int result;
 
     assert_non_null(file);
-    result = dg_policy_check_file(fileno(file), in_folder(name), "private key", secret, &error);
+    result = dg_policy_check_file(fileno(file), in_folder(name), "private key", privacy, &error);
     fclose(file);
     expand(text, sizeof text, wanted);
     assert_string_equal(error.text, text);
@@ -744,7 +744,7 @@ static void test_owner_of_secret(void **state)
     write_file("key", "secret");
     assert_int_equal(chmod(in_folder("key"), 0400), 0);
     assert_int_equal(chown(in_folder("key"), 4711, 0), 0);
-    assert_checked("key", true,
+    assert_checked("key", DG_FILE_SECRET,
                    "~/key: the private key belongs to user 4711; it must belong to root or to the "
                    "user who runs this (0): chown it");
 }
@@ -753,52 +753,39 @@ static void test_secret(void **state)
 {
     (void)state;
     write_file("key", "");
-    assert_checked("key", true, "");
+    assert_checked("key", DG_FILE_SECRET, "");
     chmod(in_folder("key"), 0640);
-    assert_checked("key", true,
+    assert_checked("key", DG_FILE_SECRET,
                    "~/key: the private key is open to others (mode 0640); do: chmod 0600 ~/key");
     chmod(in_folder("key"), 0604);
-    assert_checked("key", true,
+    assert_checked("key", DG_FILE_SECRET,
                    "~/key: the private key is open to others (mode 0604); do: chmod 0600 ~/key");
 }
 
-/* As user 4712 of group 4713. */
-static void assert_checked_as_service(gid_t group, mode_t mode, const char *wanted)
-{
-    FILE *file = fopen(in_folder("key"), "r");
-    struct dg_error error = {.text = ""};
-    char text[DG_ERROR_SIZE];
-
-    assert_non_null(file);
-    assert_int_equal(chown(in_folder("key"), 0, group), 0);
-    assert_int_equal(chmod(in_folder("key"), mode), 0);
-    assert_int_equal(setegid(4713), 0);
-    assert_int_equal(seteuid(4712), 0);
-    (void)dg_policy_check_file(fileno(file), in_folder("key"), "private key", true, &error);
-    assert_int_equal(seteuid(0), 0);
-    assert_int_equal(setegid(0), 0);
-    fclose(file);
-    expand(text, sizeof text, wanted);
-    assert_string_equal(error.text, text);
-}
-
-/* A service that is not root is given root's key by its group, to read and no more. */
-static void test_secret_by_group(void **state)
+/* Where the policy says so, a group may read root's key, and no more; and nobody else's. */
+static void test_secret_of_group(void **state)
 {
     (void)state;
     if (geteuid() != 0)
         skip();
     write_file("key", "");
-    assert_checked_as_service(4713, 0640, "");
-    assert_checked_as_service(
-        4713, 0660, "~/key: the private key is open to others (mode 0660); do: chmod 0600 ~/key");
-    assert_checked_as_service(
-        4713, 0644, "~/key: the private key is open to others (mode 0644); do: chmod 0600 ~/key");
-    assert_checked_as_service(
-        4714, 0640, "~/key: the private key is open to others (mode 0640); do: chmod 0600 ~/key");
-    /* Root needs no group. */
-    assert_checked("key", true,
+    chmod(in_folder("key"), 0640);
+    assert_checked("key", DG_FILE_SECRET,
                    "~/key: the private key is open to others (mode 0640); do: chmod 0600 ~/key");
+    assert_checked("key", DG_FILE_OF_GROUP, "");
+    chmod(in_folder("key"), 0660);
+    assert_checked("key", DG_FILE_OF_GROUP,
+                   "~/key: the private key is open to others (mode 0660); do: chmod 0600 ~/key");
+    chmod(in_folder("key"), 0644);
+    assert_checked("key", DG_FILE_OF_GROUP,
+                   "~/key: the private key is open to others (mode 0644); do: chmod 0600 ~/key");
+    chmod(in_folder("key"), 0640);
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(chown(in_folder("key"), 4711, 0), 0);
+    assert_int_equal(seteuid(4711), 0);
+    assert_checked("key", DG_FILE_OF_GROUP,
+                   "~/key: the private key is open to others (mode 0640); do: chmod 0600 ~/key");
+    assert_int_equal(seteuid(0), 0);
 }
 
 static void test_closed_descriptor(void **state)
@@ -806,7 +793,7 @@ static void test_closed_descriptor(void **state)
     struct dg_error error;
 
     (void)state;
-    assert_int_equal(dg_policy_check_file(-1, "/k", "private key", true, &error), -1);
+    assert_int_equal(dg_policy_check_file(-1, "/k", "private key", DG_FILE_SECRET, &error), -1);
     assert_string_equal(error.text, "/k: cannot look at the private key: Bad file descriptor");
 }
 
@@ -968,7 +955,7 @@ int main(void)
         IN_FOLDER(test_owner),
         IN_FOLDER(test_owner_of_secret),
         IN_FOLDER(test_secret),
-        IN_FOLDER(test_secret_by_group),
+        IN_FOLDER(test_secret_of_group),
         IN_FOLDER(test_closed_descriptor),
         IN_FOLDER(test_size),
         IN_FOLDER(test_garbage),

@@ -488,8 +488,8 @@ static void test_wrong_settings(void **state)
          "~:3: profiles.p.tls.keyupdate_limit: wrong type: text" KEYUPDATES_ALLOWED},
         {"tls: { keyupdates_limit = 10; };",
          "~:3: profiles.p.tls.keyupdates_limit: unknown key (did you mean keyupdate_limit?); "
-         "allowed here: certificate, private_key, ca, crl, min_version, handshake_timeout, "
-         "max_handshakes, rekey_bytes, keyupdate_limit"},
+         "allowed here: certificate, private_key, private_key_group_readable, ca, crl, "
+         "min_version, handshake_timeout, max_handshakes, rekey_bytes, keyupdate_limit"},
     };
 
     (void)state;

@@ -133,7 +133,9 @@ static int read_material(const struct dg_tls_policy *policy, struct dg_material 
         dg_pem_certificates(policy->certificate, "certificate", material->chain, error) != 0) {
         return -1;
     }
-    material->key = dg_pem_key(policy->private_key, error);
+    material->key =
+        dg_pem_key(policy->private_key,
+                   policy->private_key_group_readable ? DG_FILE_OF_GROUP : DG_FILE_SECRET, error);
     return material->key != NULL ? 0 : -1;
 }
 

@@ -55,7 +55,7 @@ static int read_all(int fd, struct pem *pem)
     return count == 0 ? 0 : -1;
 }
 
-static int pem_open(struct pem *pem, const char *path, const char *what, bool secret,
+static int pem_open(struct pem *pem, const char *path, const char *what, enum dg_privacy privacy,
                     struct dg_error *error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -65,7 +65,7 @@ static int pem_open(struct pem *pem, const char *path, const char *what, bool se
     if (fd < 0) {
         return dg_fail(error, "%s: %s cannot be read: %s", path, what, strerror(errno));
     }
-    if (dg_policy_check_file(fd, path, what, secret, error) == 0) {
+    if (dg_policy_check_file(fd, path, what, privacy, error) == 0) {
         if (read_all(fd, pem) != 0) {
             (void)dg_fail(error, "%s: %s cannot be read, or is larger than %d bytes", path, what,
                           FILE_MAX);
@@ -139,7 +139,7 @@ static int read_list(const char *path, const char *what, const char *of,
     bool any = false;
     bool whole;
 
-    if (pem_open(&pem, path, what, false, error) != 0) {
+    if (pem_open(&pem, path, what, DG_FILE_PUBLIC, error) != 0) {
         return -1;
     }
     while (next(pem.bio, list)) {
@@ -167,12 +167,12 @@ int dg_pem_crls(const char *path, STACK_OF(X509_CRL) * crls, struct dg_error *er
 
 /* --- the key --- */
 
-EVP_PKEY *dg_pem_key(const char *path, struct dg_error *error)
+EVP_PKEY *dg_pem_key(const char *path, enum dg_privacy privacy, struct dg_error *error)
 {
     struct pem pem;
     EVP_PKEY *key;
 
-    if (pem_open(&pem, path, "private key", true, error) != 0) {
+    if (pem_open(&pem, path, "private key", privacy, error) != 0) {
         return NULL;
     }
     ERR_clear_error();

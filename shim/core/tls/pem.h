@@ -5,7 +5,7 @@
 
 #include <openssl/x509.h>
 
-#include "policy/error.h"
+#include "policy/policy.h"
 
 /*
  * Append what the file holds, which is at least one, to a list that the caller owns. `what` names
@@ -16,7 +16,7 @@ int dg_pem_certificates(const char *path, const char *what, STACK_OF(X509) * cer
                         struct dg_error *error);
 int dg_pem_crls(const char *path, STACK_OF(X509_CRL) * crls, struct dg_error *error);
 
-/* A private key that nobody else can read, or NULL with `error`. */
-EVP_PKEY *dg_pem_key(const char *path, struct dg_error *error);
+/* A private key that nobody can read who `privacy` leaves out, or NULL with `error`. */
+EVP_PKEY *dg_pem_key(const char *path, enum dg_privacy privacy, struct dg_error *error);
 
 #endif
