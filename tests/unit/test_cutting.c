@@ -10,7 +10,7 @@
 #include "shim/core/tls/cutting.h"
 #include "tests/unit/support/random.h"
 
-enum { LIMIT = 16384, FIRST = 1460, LENGTH = 4 };
+enum { LIMIT = 16384, FIRST = 1460, LARGER_FIRST = 9216, LENGTH = 4 };
 
 /* Cuts what is in `bytes` as one write, and tells the sizes. */
 static size_t cut_all(struct dg_cutting *cutting, const uint8_t *bytes, size_t size, size_t *sizes)
@@ -45,7 +45,7 @@ static size_t put_packet(uint8_t *bytes, uint32_t size)
 static void test_other_streams_are_cut_in_full_records(void **state)
 {
     static uint8_t bytes[40000];
-    struct dg_cutting cutting = {.packets = false};
+    struct dg_cutting cutting = {.first = 0};
     size_t sizes[8];
 
     (void)state;
@@ -57,7 +57,7 @@ static void test_other_streams_are_cut_in_full_records(void **state)
 static void test_a_large_packet_begins_with_a_small_record(void **state)
 {
     static uint8_t bytes[80000];
-    struct dg_cutting cutting = {.packets = true};
+    struct dg_cutting cutting = {.first = FIRST};
     size_t size = put_packet(bytes, 65558);
     size_t sizes[16];
 
@@ -71,7 +71,7 @@ static void test_a_large_packet_begins_with_a_small_record(void **state)
 static void test_small_packets_share_a_record_up_to_a_large_one(void **state)
 {
     static uint8_t bytes[10000];
-    struct dg_cutting cutting = {.packets = true};
+    struct dg_cutting cutting = {.first = FIRST};
     size_t sizes[16];
     size_t size = put_packet(bytes, 60);
 
@@ -89,7 +89,7 @@ static void test_small_packets_share_a_record_up_to_a_large_one(void **state)
 static void test_packets_are_followed_across_writes(void **state)
 {
     static uint8_t bytes[80000];
-    struct dg_cutting cutting = {.packets = true};
+    struct dg_cutting cutting = {.first = FIRST};
     size_t sizes[16];
     size_t size = put_packet(bytes, 30000);
 
@@ -105,14 +105,30 @@ static void test_packets_are_followed_across_writes(void **state)
 static void test_a_length_in_two_pieces_ends_the_cutting_by_packets(void **state)
 {
     uint8_t bytes[100];
-    struct dg_cutting cutting = {.packets = true};
+    struct dg_cutting cutting = {.first = FIRST};
     size_t sizes[4];
 
     (void)state;
     (void)put_packet(bytes, 90);
     assert_int_equal(cut_all(&cutting, bytes, 3, sizes), 1);
-    assert_false(cutting.packets);
+    assert_int_equal(cutting.first, 0);
     assert_int_equal(cut_all(&cutting, bytes + 3, 91, sizes), 1);
+}
+
+static void test_a_reader_with_a_large_buffer_gets_more_at_first(void **state)
+{
+    static uint8_t bytes[40000];
+    struct dg_cutting cutting = {.first = LARGER_FIRST};
+    size_t sizes[16];
+    size_t size = put_packet(bytes, 3000);
+
+    (void)state;
+    size += put_packet(bytes + size, LARGER_FIRST - LENGTH);
+    size += put_packet(bytes + size, 20000);
+    assert_int_equal(cut_all(&cutting, bytes, size, sizes), 3);
+    assert_int_equal(sizes[0], 3004 + LARGER_FIRST);
+    assert_int_equal(sizes[1], LARGER_FIRST);
+    assert_int_equal(sizes[2], 20004 - LARGER_FIRST);
 }
 
 static void test_any_bytes_in_any_pieces(void **state)
@@ -123,7 +139,7 @@ static void test_any_bytes_in_any_pieces(void **state)
 
     (void)state;
     for (int round = 0; round < 300; round++) {
-        struct dg_cutting cutting = {.packets = true};
+        struct dg_cutting cutting = {.first = FIRST};
 
         for (size_t i = 0; i < sizeof bytes; i++) {
             bytes[i] = random_below(&random, 3) == 0 ? (uint8_t)random_below(&random, 256) : 0;
@@ -150,6 +166,7 @@ int main(void)
         cmocka_unit_test(test_small_packets_share_a_record_up_to_a_large_one),
         cmocka_unit_test(test_packets_are_followed_across_writes),
         cmocka_unit_test(test_a_length_in_two_pieces_ends_the_cutting_by_packets),
+        cmocka_unit_test(test_a_reader_with_a_large_buffer_gets_more_at_first),
         cmocka_unit_test(test_any_bytes_in_any_pieces),
     };
 

@@ -21,13 +21,13 @@ static uint64_t write_of(struct dg_gathering *gathering, size_t size)
  * was busy with something else, which the caller can see by `last`. */
 static void just_written(struct dg_gathering *gathering)
 {
-    *gathering = (struct dg_gathering){.last = LONG_AGO};
+    *gathering = (struct dg_gathering){.last = LONG_AGO, .most = 4096};
     (void)write_of(gathering, 64);
 }
 
 static void test_a_lone_message_goes_at_once(void **state)
 {
-    struct dg_gathering gathering = {.last = LONG_AGO};
+    struct dg_gathering gathering = {.last = LONG_AGO, .most = 4096};
 
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -68,11 +68,45 @@ static void test_what_waited_goes_whatever_its_size(void **state)
 
 static void test_large_writes_never_wait(void **state)
 {
-    struct dg_gathering gathering = {.last = LONG_AGO};
+    struct dg_gathering gathering = {.last = LONG_AGO, .most = 4096};
 
     (void)state;
     for (int i = 0; i < 1000; i++) {
         (void)write_of(&gathering, 4097);
+    }
+}
+
+/* Whether one of many writes that follow another at once is put off. */
+static bool puts_off(size_t first_read, size_t size)
+{
+    bool waited = false;
+
+    for (int i = 0; i < 1000 && !waited; i++) {
+        struct dg_gathering gathering;
+
+        just_written(&gathering);
+        dg_gathering_start(&gathering, first_read);
+        waited = dg_gathering_waits(&gathering, size);
+    }
+    return waited;
+}
+
+static void test_for_a_reader_of_much_only_what_is_very_small_waits(void **state)
+{
+    (void)state;
+    assert_true(puts_off(1460, 1024));
+    assert_true(puts_off(1460, 4096));
+    assert_true(puts_off(9216, 512));
+    assert_false(puts_off(9216, 513));
+}
+
+static void test_nothing_waits_before_it_has_started(void **state)
+{
+    struct dg_gathering gathering = {.last = LONG_AGO};
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        assert_false(dg_gathering_waits(&gathering, 1));
     }
 }
 
@@ -99,6 +133,8 @@ int main(void)
         cmocka_unit_test(test_what_follows_at_once_waits_and_then_goes),
         cmocka_unit_test(test_what_waited_goes_whatever_its_size),
         cmocka_unit_test(test_large_writes_never_wait),
+        cmocka_unit_test(test_for_a_reader_of_much_only_what_is_very_small_waits),
+        cmocka_unit_test(test_nothing_waits_before_it_has_started),
         cmocka_unit_test(test_an_answer_does_not_wait),
     };
 

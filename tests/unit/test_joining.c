@@ -21,6 +21,7 @@
 
 #include "shim/core/rules.h"
 #include "shim/core/socket/joining.h"
+#include "shim/core/tls/channel_parts.h"
 #include "tests/unit/support/checked.h"
 #include "tests/unit/support/pki.h"
 #include "tests/unit/support/schedules.h"
@@ -277,6 +278,36 @@ static void test_the_lengths_on_the_wire_have_four_bytes_until_the_ack_too(void 
     assert_true(schedule.socket[CLIENT].admitted);
     assert_string_equal(schedule.socket[CLIENT].node, "a@node.example.org");
     end();
+}
+
+/* A program that reads as a VM does; `most` bytes at a time until it knows how much is to come. */
+static void join_reading(size_t most)
+{
+    begin_open(false, true);
+    ASSERT_SENT(CLIENT, "\0\41" NAME(GOOD));
+    ASSERT_RECEIVED(SERVER, "\0\0\0\41" NAME(GOOD));
+    ASSERT_SENT(SERVER, "\0\0\0\3sok\0\0\0\45" CHALLENGE(GOOD));
+    while (receive(CLIENT, memory, most) > 0) {
+    }
+    ASSERT_SENT(CLIENT, "\0\25" REPLY);
+    ASSERT_RECEIVED(SERVER, "\0\0\0\25" REPLY);
+    ASSERT_SENT(SERVER, "\0\0\0\21" ACK);
+    ASSERT_RECEIVED(CLIENT, "\0\21" ACK);
+    assert_null(schedule.socket[CLIENT].joining);
+}
+
+static void test_how_the_program_reads_tells_how_the_peer_does(void **state)
+{
+    static const size_t reads[] = {100, 1460, 9216};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof reads / sizeof reads[0]; i++) {
+        join_reading(reads[i]);
+        assert_int_equal(schedule.ends.channel[CLIENT]->cutting.first,
+                         reads[i] < 1460 ? 1460 : reads[i]);
+        assert_true(schedule.socket[CLIENT].gathering.most > 0);
+        end();
+    }
 }
 
 /* --- what may not come --- */
@@ -744,6 +775,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_lengths_on_the_wire_have_four_bytes_until_the_ack_too),
+        cmocka_unit_test(test_how_the_program_reads_tells_how_the_peer_does),
         cmocka_unit_test(test_what_is_no_distribution_ends_it),
         cmocka_unit_test(test_a_second_name_ends_it),
         cmocka_unit_test(test_a_byte_is_left_to_the_program_while_the_kernel_takes_nothing),

@@ -15,9 +15,14 @@
 
 struct dg_gathering {
     uint64_t last;  /* when something was sent, nanoseconds of CLOCK_MONOTONIC */
+    size_t most;    /* size of a write that is put off; 0: none is */
     bool waiting;   /* the program was told to come back */
     bool conversed; /* something was received since */
 };
+
+/* Nothing is put off before this. `first_read` is what the peer's VM asks for before it knows a
+ * packet's length. */
+void dg_gathering_start(struct dg_gathering *gathering, size_t first_read);
 
 /* Before a write of `size` bytes: whether the program is to come back with it. */
 bool dg_gathering_waits(struct dg_gathering *gathering, size_t size);

@@ -70,8 +70,9 @@ ssize_t dg_channel_receive(struct dg_channel *channel, int fd, const struct iove
 ssize_t dg_channel_send(struct dg_channel *channel, int fd, const struct iovec *vector, int count);
 
 /* What is sent from now on is packets with 4-byte lengths, as distribution has them after its
- * handshake: records are cut so that the peer can read them with few calls. */
-void dg_channel_expect_packets(struct dg_channel *channel);
+ * handshake, for a reader that asks for `first` bytes (at least 1) before it knows a length:
+ * records are cut so that it needs few calls. */
+void dg_channel_expect_packets(struct dg_channel *channel, size_t first);
 
 /* How many plaintext bytes a receive would give now; or -1 with errno. */
 ssize_t dg_channel_readable(struct dg_channel *channel, int fd);

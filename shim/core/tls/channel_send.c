@@ -157,9 +157,9 @@ void dg_channel_seal_early(struct dg_channel *channel, int fd)
     dg_buffer_clear(early);
 }
 
-void dg_channel_expect_packets(struct dg_channel *channel)
+void dg_channel_expect_packets(struct dg_channel *channel, size_t first)
 {
-    channel->cutting.packets = true;
+    channel->cutting.first = first;
 }
 
 /* --- the call --- */

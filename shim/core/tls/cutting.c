@@ -1,11 +1,8 @@
 #include "shim/core/tls/cutting.h"
 
-enum {
-    LENGTH = 4,
-    /* What a VM asks for first (inet_drv.c INET_DEF_BUFFER; more since OTP 28, where a smaller
-     * record does no harm). */
-    FIRST = 1460,
-};
+#include <stdbool.h>
+
+enum { LENGTH = 4 };
 
 static size_t at_most(uint64_t size, size_t limit)
 {
@@ -51,7 +48,7 @@ size_t dg_cut(struct dg_cutting *cutting, const struct dg_plaintext *plaintext, 
     size_t size;
 
     limit = at_most(plaintext->left, limit);
-    if (!cutting->packets) {
+    if (cutting->first == 0) {
         return limit;
     }
     size = cut_begun(cutting, limit);
@@ -61,15 +58,15 @@ size_t dg_cut(struct dg_cutting *cutting, const struct dg_plaintext *plaintext, 
 
         if (!read_length(&ahead, &length)) {
             /* A VM writes a length in one piece; where the next packet begins is lost now. */
-            cutting->packets = false;
+            cutting->first = 0;
             return limit;
         }
-        if (LENGTH + length > FIRST && size > 0) {
+        if (LENGTH + length > cutting->first && size > 0) {
             return size;
         }
         cutting->left = LENGTH + length;
-        if (LENGTH + length > FIRST) {
-            return cut_begun(cutting, at_most(FIRST, limit));
+        if (LENGTH + length > cutting->first) {
+            return cut_begun(cutting, at_most(cutting->first, limit));
         }
         length = cut_begun(cutting, limit - size);
         size += length;

@@ -13,14 +13,15 @@
 #ifndef DISTGUARD_TLS_CUTTING_H
 #define DISTGUARD_TLS_CUTTING_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "shim/core/tls/plaintext.h"
 
 struct dg_cutting {
-    bool packets; /* the stream is packets with 4-byte lengths, and we know where the next begins */
+    /* What the reader asks for first, at least 1. 0: the stream is not packets with 4-byte lengths,
+     * or we do not know where the next begins. */
+    size_t first;
     uint64_t left; /* bytes of the packet that has begun */
 };
 

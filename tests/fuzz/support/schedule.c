@@ -289,7 +289,7 @@ void schedule_run(const uint8_t *data, size_t size, bool handshake)
         ends = connected_ends((how & 1) != 0 ? DG_TLS_1_2 : DG_TLS_1_3, CAPACITY);
     }
     if ((how & 2) != 0) {
-        dg_channel_expect_packets(ends.channel[KERNEL_CLIENT]);
+        dg_channel_expect_packets(ends.channel[KERNEL_CLIENT], 1460);
     }
     for (int i = 0; i < STEPS_MOST && bytes.left > 0; i++) {
         uint8_t what = fuzz_byte(&bytes);
