@@ -98,6 +98,13 @@ trees:
 test-matrix: trees all
 	DISTGUARD_BUILD=$(B) tests/matrix/run --columns '$(COLUMNS)' $(if $(filter command line,$(origin TESTS)),$(TESTS))
 
+# Three nodes at work for half an hour, disturbed all the while: DURATION=, SPEED=, SEED=, PAUSE= and OUT= choose (tests/soak/README.md).
+.PHONY: soak
+soak:
+	tests/tools/install-packages system
+	$(MAKE) all
+	DISTGUARD_BUILD='$(abspath $(B))' OUT='$(or $(OUT),$(B)/soak/result.json)' COMMIT='$(BENCH_COMMIT)' tests/soak/run
+
 LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(UNIT_SRC) $(SUPPORT_SRC) $(wildcard tests/fuzz/*.c tests/fuzz/support/*.c) \
             tests/peers/channel.c $(wildcard tests/bench/*.c)
 

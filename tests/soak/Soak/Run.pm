@@ -1,0 +1,308 @@
+# One run: the cluster, what is done to it, the strangers, and an eye on all of it, once a second.
+package Soak::Run;
+use strict;
+use warnings;
+use Distguard::Lab::Epmd qw(cpu_of fds_of);
+use Distguard::Lab::Process;
+use Distguard::Lab::Reach qw(node_port);
+use JSON::PP qw(decode_json);
+use List::Util qw(max min sum0);
+use Soak::Cluster;
+use Soak::Disturbance;
+use Time::HiRes qw(sleep time);
+
+use constant {
+    STEP          => 0.1,
+    SAMPLES       => 360,    # of a whole run, but no more than one a second
+    STATUS_PAUSE  => 2,
+    WHOLE         => 90,     # seconds until a cluster that was disturbed must be whole again
+    SETTLING      => 1,
+    STRANGERS_GO  => 40,
+};
+
+# new($lab, duration, traffic, strangers => per second, pause => between two disturbances, progress => sub)
+sub new {
+    my ($class, $lab, %option) = @_;
+    my $self = bless { %option, lab => $lab, zero => time, samples => [], findings => [], events => [], phase => 'begins',
+        calm => 0, next_second => 0, next_status => 0 }, $class;
+    $self->{cluster} = Soak::Cluster->new($lab, traffic => $option{traffic}, clock => sub { $self->clock });
+    $self->{mob} = $lab->host('mob');
+    $self->{disturbance} = Soak::Disturbance->new($self);
+    return $self;
+}
+
+sub clock   { time - $_[0]{zero} }
+sub cluster { $_[0]{cluster} }
+
+sub found {
+    my ($self, $what) = @_;
+    push @{ $self->{findings} }, { at => $self->clock, what => $what };
+}
+
+# --- the course ---
+
+sub run {
+    my ($self) = @_;
+    $self->{cluster}->begin;
+    $self->{otp} = ($self->{cluster}->members)[0]{node}->call('list_to_atom(erlang:system_info(otp_release))') =~ tr/'//dr;
+    $self->await_whole;
+    $self->quiet_descriptors('descriptors_before');
+    $self->start_strangers;
+    $self->{began} = $self->clock;
+    $self->{interval} = max(1, $self->{duration} / SAMPLES);
+    while ((my $left = $self->{began} + $self->{duration} - $self->clock) > 0) {
+        $self->disturb($left);
+        $self->{phase} = 'calm';
+        $self->go_on(min($self->{pause}, max(0, $self->{began} + $self->{duration} - $self->clock)));
+    }
+    $self->{ended} = $self->clock;
+    $self->{phase} = 'ends';
+    $self->stop_strangers;
+    $self->finish;
+    return $self;
+}
+
+# What replaces files is no excuse for the end of a connection; anything else is.
+sub disturb {
+    my ($self, $left) = @_;
+    my $disturbs = $self->{disturbance}->disturbs;
+    $self->stop_calm if $disturbs;
+    my $began = $self->clock;
+    $self->{phase} = 'disturbed';
+    my ($kind, $what) = $self->{disturbance}->next($left);
+    $self->{phase} = $what;
+    $self->await_whole;
+    push @{ $self->{events} }, { at => $began, until => $self->clock, kind => $kind, what => $what };
+}
+
+sub stop_calm {
+    my ($self) = @_;
+    $self->{cluster}->calm(0);
+}
+
+sub await_whole {
+    my ($self) = @_;
+    $self->go_on(WHOLE, sub { $self->{cluster}->is_whole }) or $self->found(WHOLE . " s after it was disturbed ($self->{phase}) the cluster is not whole");
+    $self->go_on(SETTLING);
+    $self->{cluster}->calm(++$self->{calm});
+}
+
+sub finish {
+    my ($self) = @_;
+    $self->go_on(SETTLING);
+    $self->stop_calm;
+    for ($self->{cluster}->everywhere('soak:finish()')) {
+        my ($member, $answer) = @$_;
+        $self->found("$member->{name}: streams end: " . ($answer // 'no answer')) if ($answer // '') ne 'finished';
+    }
+    $self->quiet_descriptors('descriptors_after');
+    $self->{next_status} = 0;
+    $self->second;
+    $self->sample;
+    for ($self->{cluster}->everywhere('soak:findings()')) {
+        my ($member, $answer) = @$_;
+        $self->found("$member->{name}: $answer") if ($answer // '') ne '[]';
+    }
+}
+
+# Waits; with a condition, until that holds, and tells whether it does.
+sub go_on {
+    my ($self, $seconds, $condition) = @_;
+    my $deadline = time + $seconds;
+    while (1) {
+        $self->second if $self->clock >= $self->{next_second};
+        return 1 if $condition && $condition->();
+        return 0 if time >= $deadline;
+        sleep min(STEP, max(0.01, $deadline - time));
+    }
+}
+
+# --- the eye ---
+
+sub second {
+    my ($self) = @_;
+    $self->{next_second} = $self->clock + 1;
+    $self->bury_dead;
+    $self->{cluster}->ask_reports;
+    if ($self->clock >= $self->{next_status}) {
+        $self->{next_status} = $self->clock + STATUS_PAUSE;
+        $self->ask_status;
+    }
+    $self->sample if $self->{began} && !$self->{ended} && $self->clock >= ($self->{next_sample} // 0);
+    $self->{progress}->($self);
+}
+
+# A VM that ends by itself is a finding; the run goes on with a new one.
+sub bury_dead {
+    my ($self) = @_;
+    for my $member ($self->{cluster}->dead) {
+        $self->{died}++;
+        $self->found("the VM of $member->{name} died by itself: " . $member->{node}->process->describe);
+        $self->{cluster}->end($member, 'beam');
+        $self->stop_calm;
+        $self->{cluster}->start($member);
+        $self->{cluster}->work($member);
+        $self->aim_strangers;
+    }
+}
+
+# What the guarded programs tell of themselves, by the tool.
+sub ask_status {
+    my ($self) = @_;
+    my %life = $self->{cluster}->by_pid;
+    open(my $answer, '-|', $self->{lab}->tool, qw(status --json)) or die "status: $!\n";
+    my $said = eval { decode_json(do { local $/; <$answer> }) };
+    close $answer;
+    return %life if !$said;
+    for my $process (@{ $said->{processes} }) {
+        my $life = $life{ $process->{pid} } or next;
+        if (!$process->{guarded}) {
+            # It may just have ended.
+            $self->found("$life->{program} of $life->{host} is not guarded: $process->{why_not}") if kill 0, $process->{pid};
+            next;
+        }
+        $life->{status} = $process;
+    }
+    return %life;
+}
+
+# Pid => generation of the policy, of those that run.
+sub generations {
+    my ($self) = @_;
+    my %life = $self->ask_status;
+    return map { $_ => $life{$_}{status}{policy}{generation} } grep { $life{$_}{status}{policy} } keys %life;
+}
+
+sub sample {
+    my ($self) = @_;
+    my $cluster = $self->{cluster};
+    $self->{next_sample} = $self->clock + $self->{interval};
+    my $totals = $self->totals;
+    push @{ $self->{samples} }, {
+        at => $self->clock,
+        (map { $_ => $totals->{$_} } qw(sent received bytes lost key_updates turned_away)),
+        programs => [map { measure($_) } grep { !defined $_->{ended} } $cluster->lives],
+    };
+}
+
+# KiB and seconds; nothing of who has just ended.
+sub measure {
+    my ($life) = @_;
+    my $measured = eval {
+        my $status = Distguard::Lab::Process::slurp("/proc/$life->{pid}/status");
+        my ($resident) = $status =~ /^VmRSS:\s*(\d+)/m or die "gone\n";
+        $life->{cpu} = cpu_of($life->{pid});
+        +{ host => $life->{host}, program => $life->{program}, pid => $life->{pid}, rss => 0 + $resident, heap => heap($life->{pid}),
+            fds => fds_of($life->{pid}), erlang => int(($life->{report}{erlang_memory} // 0) / 1024) };
+    };
+    return $measured // ();
+}
+
+# What is resident of the C library's heap.
+sub heap {
+    my ($pid) = @_;
+    my $maps = Distguard::Lab::Process::slurp("/proc/$pid/smaps");
+    return $maps =~ /\[heap\]\n(?:\w+: .*\n)*?Rss:\s*(\d+)/ ? 0 + $1 : 0;
+}
+
+# Sums over all that ran.
+sub totals {
+    my ($self) = @_;
+    my $cluster = $self->{cluster};
+    my %total = map { $_ => $cluster->figure($_) } qw(sent received bytes cut_off unknown lost disorder damaged stuck requests
+        answered broken_requests companions broken_companions wrong_companions names wrong_names connects breaks unexplained slowest_ms);
+    my @status = map { $_->{status}{totals} // () } $cluster->lives;
+    for my $name (qw(key_updates reloads failed_reloads log_lines_dropped)) {
+        $total{$name} = sum0(map { $_->{$name} } @status);
+    }
+    $total{refused} = sum0(map { values %{ $_->{refused} } } @status);
+    $total{cpu} = sum0(map { $_->{cpu} // 0 } $cluster->lives);
+    my %strangers = $self->stranger_tally;
+    for my $word (qw(tried turned-away absent stayed bytes)) {
+        $total{ 'strangers_' . $word =~ tr/-/_/r } = sum0(map { $_->{$word} } values %strangers);
+    }
+    $total{turned_away} = $total{strangers_turned_away};
+    $total{$_} = $self->{disturbance}->done->{$_} // 0 for qw(kill epmd disconnect cut stall rotation policy);
+    $total{died} = $self->{died} // 0;
+    return \%total;
+}
+
+# Descriptors of each node while no stranger is there: who waits for a moment only does not count.
+sub quiet_descriptors {
+    my ($self, $when) = @_;
+    my %least;
+    for (1 .. 5) {
+        for my $member ($self->{cluster}->members) {
+            my $now = eval { fds_of($member->{node}->pid) } // next;
+            $least{ $member->{name} } = min($now, $least{ $member->{name} } // $now);
+        }
+        $self->go_on(0.3);
+    }
+    $self->{$when} = \%least;
+}
+
+# --- strangers ---
+
+sub start_strangers {
+    my ($self) = @_;
+    my ($lab, $mob) = @$self{qw(lab mob)};
+    my ($alpha) = $self->{cluster}->members;
+    my $liar = $self->{cluster}->credentials->issue(0, $mob, 'mob');
+    $self->{targets} = $mob->dir . '/targets';
+    $self->aim_strangers;
+    $self->{crowd} = $mob->spawn($lab->root . '/tests/soak/strangers', $self->{targets}, $self->{strangers},
+        $lab->pki('nobody')->certificate_of($mob), $liar, 'liar@' . $alpha->{host}->place,
+        $mob->ip, $mob->more_addresses(3));
+}
+
+# Tells them where nodes listen now.
+sub aim_strangers {
+    my ($self) = @_;
+    my $file = $self->{targets} // return;
+    open(my $targets, '>', "$file.new") or die "$file: $!";
+    for my $host (map { $_->{host} } $self->{cluster}->members) {
+        my $port = eval { node_port($host, Soak::Cluster::NODE) };
+        print {$targets} $host->ip, " $port distribution\n" if $port;
+        print {$targets} $host->ip, ' ', Distguard::Lab::Epmd::EPMD_PORT, " epmd\n";
+    }
+    close $targets;
+    rename "$file.new", $file;
+}
+
+# Kind => what its last line says.
+sub stranger_tally {
+    my ($self) = @_;
+    return () if !$self->{crowd};
+    my %tally;
+    for (split /^/, $self->{crowd}->out) {
+        my ($kind, @said) = split;
+        $tally{$kind} = {@said} if @said % 2 == 0 && ($said[0] // '') eq 'tried';
+    }
+    return %tally;
+}
+
+# They go; what is left of them in the nodes has to go, too.
+sub stop_strangers {
+    my ($self) = @_;
+    my $crowd = $self->{crowd};
+    $self->found('the strangers went away: ' . $crowd->err) if !$crowd->running;
+    $self->go_on(3);    # their last words
+    $crowd->stop;
+    my $left = sub {
+        return join '', map { my $host = $_->{host}; grep { $self->is_stranger($_) } split /^/, $host->must(qw(ss -Htn)) }
+            $self->{cluster}->members;
+    };
+    $self->go_on(STRANGERS_GO, sub { !$left->() }) or $self->found("connections of strangers are left: " . $left->());
+    for my $line (grep { / got / } split /^/, $crowd->out) {
+        $self->found("a stranger: $line");
+    }
+}
+
+# A line of ss whose peer is neither a member nor of the same host.
+sub is_stranger {
+    my ($self, $line) = @_;
+    my $peer = (split ' ', $line)[4] =~ s/:\d+$//r;
+    return $peer !~ /^\[?(?:::ffff:)?127\./ && !grep { $peer =~ /\b\Q${\$_->{host}->ip}\E\]?$/ } $self->{cluster}->members;
+}
+
+1;
