@@ -26,11 +26,11 @@ sub bench {
 }
 
 subtest 'every metric' => sub {
-    my $run = bench();
+    my $run = bench(MESH => '2 3');
     is($run->{status}, 0, 'it ends well') or diag(describe($run));
     my $metrics = $run->{json}{metrics} // {};
     for my $name (qw(exec-ms calls-ns echo-median-us roundtrip-median-us throughput-64-per-second cpu-s-per-gb limit-mb-per-second
-        senders-64-per-second connect-ms memory-kib mesh-connect-s mesh-64-per-second))
+        senders-64-per-second connect-ms memory-kib mesh-2-connect-s mesh-2-64-per-second mesh-3-connect-s))
     {
         ok($metrics->{$name}, "$name is measured");
     }
@@ -43,6 +43,10 @@ subtest 'every metric' => sub {
     like($run->{out}, qr{^exec of /bin/true, ms .* [+-][\d.]+$}m, 'what an exec costs more is told');
     like($run->{out}, qr/^QUICK: .*\n\z/m, 'and that figures of a run like this are none');
     is_deeply([ glob "$folder/distguard-bench-*" ], [], 'nothing is left in the temporary directory');
+
+    my $picture = run("$FindBin::Bin/../bench/plot", "$folder/result.json");
+    like($picture->{out}, qr{^<svg .*>64 B</text>.*: ms for each connection</text>.*</svg>\n\z}s, 'it can be drawn')
+        or diag(describe($picture));
 };
 
 subtest 'a mesh that is too large for this machine' => sub {

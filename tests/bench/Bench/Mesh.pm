@@ -12,10 +12,13 @@ my $node_memory = 64 * 2**20;    # more than a small node of any carrier takes
 # Arguments of a node that leaves room for many.
 sub small_node { return qw(+S 1:1 +SDcpu 1:1 +SDio 1 +A 1) }
 
-sub size {
-    my ($size) = @_;
-    $size =~ /^\d+$/ && $size >= 2 or die "bench: MESH: '$size' is not a number of nodes, at least 2\n";
-    return $size;
+# One mesh for each number of nodes.
+sub sizes {
+    my (@sizes) = @_;
+    for (@sizes) {
+        /^\d+$/ && $_ >= 2 or die "bench: MESH: '$_' is not a number of nodes, at least 2\n";
+    }
+    return @sizes;
 }
 
 # What this machine lacks for it, as a sentence; undef where it has enough.

@@ -24,7 +24,7 @@ my $execs       = $quick ? 3 : 300;
 my $calls       = $quick ? 3 : 500;      # samples, each of
 my $calls_each  = $quick ? 100 : 1000;
 my $echoes      = $quick ? 20 : 3000;
-my $mesh        = Bench::Mesh::size($ENV{MESH} // ($quick ? 3 : 50));
+my @meshes      = Bench::Mesh::sizes(split /[\s,]+/, $ENV{MESH} // ($quick ? 3 : 50));
 
 # Each row: [ identifier, label, whether less or more is better, printf format, whether a difference says more than a
 # ratio ].
@@ -75,17 +75,7 @@ my @steps = (
         measure => \&memory,
         rows    => [ [ 'memory-kib', 'memory per idle connection and end, KiB', 'less', '%.0f' ] ],
     },
-    {
-        name    => 'mesh',
-        lacks   => sub { Bench::Mesh::lacks($mesh) },
-        measure => sub { Bench::Mesh::measure($_[0], $mesh, $duration, @small_sizes) },
-        rows    => [
-            [ 'mesh-connect-s',  "mesh of $mesh, time to connect all, s",             'less', '%.2f' ],
-            [ 'mesh-failed',     "mesh of $mesh, attempts to connect that failed",    'less', '%.0f' ],
-            [ 'mesh-memory-kib', "mesh of $mesh, memory per connection and end, KiB", 'less', '%.0f' ],
-            map { [ "mesh-$_-per-second", "mesh of $mesh, all to all, $_ B, messages/s", 'more', '%.0f' ] } @small_sizes,
-        ],
-    },
+    (map { _mesh_step($_) } @meshes),
 );
 
 sub _throughput_step {
@@ -108,6 +98,22 @@ sub _senders_step {
         name    => "senders-$size",
         measure => sub { senders(@_, $size) },
         rows    => [ [ "senders-$size-per-second", "$senders senders, $size B, messages/s", 'more', '%.0f' ] ],
+    };
+}
+
+sub _mesh_step {
+    my ($nodes) = @_;
+    my $row = "mesh-$nodes";
+    return {
+        name    => $row,
+        lacks   => sub { Bench::Mesh::lacks($nodes) },
+        measure => sub { Bench::Mesh::measure($_[0], $nodes, $duration, @small_sizes) },
+        rows    => [
+            [ "$row-connect-s",  "mesh of $nodes, time to connect all, s",             'less', '%.2f' ],
+            [ "$row-failed",     "mesh of $nodes, attempts to connect that failed",    'less', '%.0f' ],
+            [ "$row-memory-kib", "mesh of $nodes, memory per connection and end, KiB", 'less', '%.0f' ],
+            map { [ "$row-$_-per-second", "mesh of $nodes, all to all, $_ B, messages/s", 'more', '%.0f' ] } @small_sizes,
+        ],
     };
 }
 
