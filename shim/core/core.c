@@ -87,7 +87,8 @@ static int start(const char *program, const struct dg_policy *policy, struct dg_
     if (dg_table_start() != 0 || pthread_atfork(NULL, NULL, dg_learned_forked) != 0 ||
         pthread_atfork(NULL, NULL, dg_rules_forked) != 0 ||
         pthread_atfork(NULL, NULL, dg_in_flight_forked) != 0 ||
-        pthread_atfork(NULL, NULL, dg_repeats_forked) != 0) {
+        pthread_atfork(NULL, NULL, dg_repeats_forked) != 0 ||
+        pthread_atfork(NULL, NULL, dg_log_forked) != 0) {
         return dg_fail(error, "fork handlers cannot be registered: out of memory");
     }
     return 0;

@@ -86,9 +86,11 @@ static void install(const char *authority)
 static const char *news(void)
 {
     static char text[16 * 1024];
-    FILE *file = fopen(log_file, "r");
+    FILE *file;
     size_t size = 0;
 
+    dg_log_flush();
+    file = fopen(log_file, "r");
     if (file != NULL) {
         (void)fseek(file, log_read, SEEK_SET);
         size = fread(text, 1, sizeof text - 1, file);
@@ -102,6 +104,7 @@ static const char *news(void)
 static int forget_log(void)
 {
     log_read = 0;
+    dg_log_flush();
     return truncate(log_file, 0);
 }
 

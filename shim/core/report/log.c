@@ -11,12 +11,16 @@
 #include "shim/core/report/status.h"
 #include "shim/core/report/targets.h"
 #include "shim/core/report/timestamp.h"
+#include "shim/core/report/writer.h"
 
-/* All of a line, its newline included: less than PIPE_BUF, so that a pipe takes it whole or not at
- * all. */
-#define LINE_SIZE 1000
 #define PREFIX_SIZE 200
 #define PROGRAM_SIZE 64
+
+/* What comes behind a line when it is delivered. */
+#define SUFFIX_SIZE (sizeof " dropped=18446744073709551615\n" - 1)
+
+/* How long the end of the program may wait for a disk. */
+#define LAST_WORDS_MILLISECONDS 1000
 
 /* Written by dg_log_start() only, so that no thread needs a lock. */
 static struct {
@@ -27,9 +31,27 @@ static struct {
     char program[PROGRAM_SIZE];
     struct dg_log_calls calls;
     struct dg_log_identity stderr_identity;
+    enum dg_log_way stderr_way;
+    enum dg_log_way way; /* of the lines */
 } log_state;
 
-static _Atomic unsigned long dropped_lines;
+static _Atomic unsigned long undelivered; /* not told yet */
+static _Atomic unsigned long unwritten;   /* since a line was last handed to the writer */
+
+static dg_writer_deliver deliver;
+
+static enum dg_log_way way_of_lines(void)
+{
+    switch (log_state.target) {
+    case DG_LOG_TO_SYSLOG:
+        return DG_LOG_AT_ONCE;
+    case DG_LOG_TO_STDERR:
+        return log_state.stderr_way;
+    case DG_LOG_TO_FILE:
+        break;
+    }
+    return DG_LOG_BY_WRITER;
+}
 
 void dg_log_start(const struct dg_log_policy *policy, const char *program,
                   const struct dg_log_calls *calls)
@@ -41,7 +63,11 @@ void dg_log_start(const struct dg_log_policy *policy, const char *program,
     (void)snprintf(log_state.program, sizeof log_state.program, "%s", program);
     log_state.calls = *calls;
     log_state.stderr_identity = dg_log_identify(STDERR_FILENO);
-    atomic_store(&dropped_lines, 0);
+    log_state.stderr_way = dg_log_way_to_stderr(calls, &log_state.stderr_identity);
+    log_state.way = way_of_lines();
+    dg_writer_prepare(deliver, log_state.stderr_way == DG_LOG_BY_WRITER);
+    atomic_store(&undelivered, 0);
+    atomic_store(&unwritten, 0);
     log_state.started = true;
 }
 
@@ -82,13 +108,19 @@ static size_t put_prefix(char *line, enum dg_log_level level)
     return (size_t)length;
 }
 
-static bool deliver(const char *line, size_t size)
+static bool send_to_stderr(const char *line, size_t size)
+{
+    return dg_log_to_stderr(&log_state.calls, &log_state.stderr_identity, log_state.stderr_way,
+                            line, size);
+}
+
+static bool send_to_target(const char *line, size_t size)
 {
     switch (log_state.target) {
     case DG_LOG_TO_SYSLOG:
         return dg_log_to_syslog(&log_state.calls, line, size);
     case DG_LOG_TO_STDERR:
-        return dg_log_to_stderr(&log_state.calls, &log_state.stderr_identity, line, size);
+        return send_to_stderr(line, size);
     case DG_LOG_TO_FILE:
         return log_state.file != NULL &&
                dg_log_to_file(&log_state.calls, log_state.file, line, size);
@@ -96,25 +128,47 @@ static bool deliver(const char *line, size_t size)
     return false;
 }
 
-static void write_line(enum dg_log_level level, const char *event, va_list pairs)
+/* On the writer's thread, or on the caller's where that cannot block. */
+static void deliver(struct dg_line *line)
 {
-    unsigned long dropped = atomic_exchange(&dropped_lines, 0);
-    char line[LINE_SIZE], suffix[64] = "";
-    size_t size, suffix_size = 0;
+    unsigned long lost;
 
-    if (dropped > 0)
-        suffix_size = (size_t)snprintf(suffix, sizeof suffix, " dropped=%lu", dropped);
-    size = put_prefix(line, level);
-    /* The NUL that this leaves room for makes way for the newline. */
-    size += dg_log_format(line + size, sizeof line - size - suffix_size, event, pairs);
-    memcpy(line + size, suffix, suffix_size);
-    size += suffix_size;
+    if (line->is_sentence) {
+        (void)send_to_stderr(line->text, line->size);
+        return;
+    }
+    lost = atomic_exchange(&undelivered, 0) + line->lost;
+    if (lost > 0)
+        line->size += (size_t)snprintf(line->text + line->size, DG_LINE_SIZE - line->size,
+                                       " dropped=%lu", lost);
     if (log_state.target != DG_LOG_TO_SYSLOG) /* a datagram ends by itself */
-        line[size++] = '\n';
-    if (!deliver(line, size)) {
-        atomic_fetch_add(&dropped_lines, dropped + 1);
+        line->text[line->size++] = '\n';
+    if (!send_to_target(line->text, line->size)) {
+        atomic_fetch_add(&undelivered, lost + 1);
         dg_status_line_dropped();
     }
+}
+
+static void hand_over(struct dg_line *line)
+{
+    line->lost = atomic_exchange(&unwritten, 0);
+    if (!dg_writer_put(line)) {
+        atomic_fetch_add(&unwritten, line->lost + 1);
+        dg_status_line_dropped();
+    }
+}
+
+static void write_line(enum dg_log_level level, const char *event, va_list pairs)
+{
+    struct dg_line line = {.size = 0};
+
+    line.size = put_prefix(line.text, level);
+    line.size +=
+        dg_log_format(line.text + line.size, DG_LINE_SIZE - line.size - SUFFIX_SIZE, event, pairs);
+    if (log_state.way == DG_LOG_BY_WRITER)
+        hand_over(&line);
+    else
+        deliver(&line);
 }
 
 void dg_log(enum dg_log_level level, const char *event, ...)
@@ -133,13 +187,36 @@ void dg_log(enum dg_log_level level, const char *event, ...)
 void dg_log_tell(const char *sentence)
 {
     int saved_errno = errno;
-    char line[LINE_SIZE];
+    struct dg_line line = {.is_sentence = true};
     int size;
 
     if (!log_state.started || log_state.target == DG_LOG_TO_STDERR)
         return;
-    size = snprintf(line, sizeof line, "distguard[%s]: %s\n", log_state.program, sentence);
-    if (size > 0 && (size_t)size < sizeof line)
-        (void)dg_log_to_stderr(&log_state.calls, &log_state.stderr_identity, line, (size_t)size);
+    size =
+        snprintf(line.text, sizeof line.text, "distguard[%s]: %s\n", log_state.program, sentence);
+    if (size > 0 && (size_t)size < sizeof line.text) {
+        line.size = (size_t)size;
+        if (log_state.stderr_way == DG_LOG_BY_WRITER)
+            (void)dg_writer_put(&line);
+        else
+            deliver(&line);
+    }
     errno = saved_errno;
+}
+
+void dg_log_flush(void)
+{
+    dg_writer_flush(LAST_WORDS_MILLISECONDS);
+}
+
+__attribute__((destructor)) static void flush_at_exit(void)
+{
+    dg_log_flush();
+}
+
+void dg_log_forked(void)
+{
+    dg_writer_forked();
+    atomic_store(&undelivered, 0);
+    atomic_store(&unwritten, 0);
 }

@@ -2,7 +2,9 @@
  * The audit log: one line of logfmt per event, to syslog, stderr or a file.
  *
  * Keeps no descriptor open between lines (epmd and erl_child_setup close what they do not know, and
- * the number would be somebody else's), never blocks, and never changes errno.
+ * the number would be somebody else's), never blocks, and never changes errno. Where a target may
+ * block, a thread of ours does the writing (writer.h): for a file, and for a stderr that cannot be
+ * written to without waiting; for syslog, a socket or a pipe there is none.
  */
 #ifndef DISTGUARD_REPORT_LOG_H
 #define DISTGUARD_REPORT_LOG_H
@@ -38,6 +40,13 @@ void dg_log_start(const struct dg_log_policy *policy, const char *program,
  * a program fail in a way that only we can explain.
  */
 void dg_log_tell(const char *sentence);
+
+/* Waits for what is still to be written, for a second at most; at the end of the program this is
+ * done by itself. */
+void dg_log_flush(void);
+
+/* In the child of a fork: what waits to be written, or to be told as dropped, is its parent's. */
+void dg_log_forked(void);
 
 /*
  * Writes `distguard[program]: event=EVENT key=value …`. The arguments after `event` are pairs of

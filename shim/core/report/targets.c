@@ -54,20 +54,67 @@ bool dg_log_to_file(const struct dg_log_calls *calls, const char *path, const ch
 }
 
 /*
- * A daemon may have closed its stderr and got the number back as somebody's socket (rsyslog #1526).
- * And stderr is shared, so it cannot be made non-blocking: but what can be written to at all takes
- * a line shorter than PIPE_BUF.
+ * Stderr is shared with others, so it cannot be made non-blocking, and to ask (poll) before a write
+ * is not enough: another thread may take the room meanwhile. Opened anew it can. That fails where
+ * the pipe is another user's, and is of no use for what knows no non-blocking mode.
+ */
+static int reopen_stderr(void)
+{
+    return open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+enum dg_log_way dg_log_way_to_stderr(const struct dg_log_calls *calls,
+                                     const struct dg_log_identity *identity)
+{
+    int fd;
+
+    if (!identity->known || identity->type == S_IFSOCK) {
+        return DG_LOG_AT_ONCE;
+    }
+    /* A terminal takes parts of lines when it is nearly full. */
+    if ((identity->type != S_IFIFO && identity->type != S_IFCHR) || isatty(STDERR_FILENO)) {
+        return DG_LOG_BY_WRITER;
+    }
+    fd = reopen_stderr();
+    if (fd < 0) {
+        return DG_LOG_BY_WRITER;
+    }
+    calls->close(fd);
+    return DG_LOG_AT_ONCE;
+}
+
+/* A line is shorter than PIPE_BUF, so a pipe takes all of it or nothing. */
+static bool write_without_waiting(const struct dg_log_calls *calls,
+                                  const struct dg_log_identity *identity, const char *line,
+                                  size_t size)
+{
+    int fd = reopen_stderr();
+    struct dg_log_identity opened;
+    struct pollfd writable = {.fd = fd, .events = POLLOUT};
+    bool written = false;
+
+    if (fd < 0)
+        return false;
+    opened = dg_log_identify(fd);
+    /* Exactly POLLOUT: a pipe without a reader (POLLERR) would raise SIGPIPE. */
+    if (same(identity, &opened) && poll(&writable, 1, 0) == 1 && writable.revents == POLLOUT)
+        written = calls->write(fd, line, size) == (ssize_t)size;
+    calls->close(fd);
+    return written;
+}
+
+/* A daemon may have closed its stderr and got the number back as somebody's socket (rsyslog #1526).
  */
 bool dg_log_to_stderr(const struct dg_log_calls *calls, const struct dg_log_identity *identity,
-                      const char *line, size_t size)
+                      enum dg_log_way way, const char *line, size_t size)
 {
     struct dg_log_identity now = dg_log_identify(STDERR_FILENO);
-    struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
 
     if (!same(identity, &now))
         return false;
-    /* Exactly POLLOUT: a pipe without a reader (POLLERR) would raise SIGPIPE. */
-    if (poll(&writable, 1, 0) != 1 || writable.revents != POLLOUT)
-        return false;
-    return calls->write(STDERR_FILENO, line, size) == (ssize_t)size;
+    if (way == DG_LOG_BY_WRITER)
+        return calls->write(STDERR_FILENO, line, size) == (ssize_t)size;
+    if (identity->type == S_IFSOCK)
+        return calls->send(STDERR_FILENO, line, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size;
+    return write_without_waiting(calls, identity, line, size);
 }

@@ -7,7 +7,7 @@ use Distguard::Lab::Capture;
 use Distguard::Lab::Node;
 use Distguard::Lab::Policy qw(libconfig merge);
 use Distguard::Lab::Process;
-use Distguard::Lab::Wait qw(wait_until);
+use Distguard::Lab::Wait qw(wait_for wait_until);
 use Time::HiRes qw(sleep);
 
 use constant {
@@ -238,9 +238,18 @@ sub native_args {
     return (qw(-proto_dist inet_tls -ssl_dist_optfile), $path);
 }
 
+# Whether a thread that writes a log file has lines to write: then it runs, or is about to.
+sub writes_log {
+    for my $stat (map { Distguard::Lab::Process::slurp($_) } glob '/proc/[0-9]*/task/[0-9]*/stat') {
+        return 1 if $stat =~ /\(distguard-log\) [^SD]/;
+    }
+    return 0;
+}
+
 # The shim's log lines so far, those that match where a pattern is given.
 sub log {
     my ($self, $pattern) = @_;
+    wait_for(1, sub { !writes_log() });
     my @lines = split /^/, Distguard::Lab::Process::slurp($self->log_file);
     return defined $pattern ? grep { /$pattern/ } @lines : @lines;
 }
