@@ -100,7 +100,8 @@ static void advise_restart(const char *service, bool with_socket)
 
     if (with_socket)
         (void)printf("it counts from the next start on: systemctl restart %s %s\n"
-                     "(EPMD forgets its nodes by that: restart them afterwards)\n",
+                     "(soon: systemd has let go of EPMD's addresses, and starts it no more until "
+                     "then;\n EPMD forgets its nodes by that: restart them afterwards)\n",
                      socket, service);
     else
         (void)printf("it counts from the next start on: systemctl restart %s\n", service);

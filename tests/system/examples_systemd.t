@@ -17,7 +17,8 @@ my $etc  = "$tree/etc/systemd/system";
 
 # A tree with the vendor's units as far as ours refer to them, and programs to start.
 make_path($etc, "$tree/usr/lib/systemd/system", "$tree/usr/bin", "$tree/bin");
-spew("$tree/usr/bin/$_", "#!/bin/sh\n", 0755) for qw(distguard epmd rabbitmq-server);
+make_path("$tree/opt/greeter/bin");
+spew("$tree/$_", "#!/bin/sh\n", 0755) for qw(usr/bin/distguard usr/bin/epmd usr/bin/rabbitmq-server opt/greeter/bin/greeter);
 spew("$tree/bin/sh", "\n", 0755);
 spew("$etc/rabbitmq-server.service", "[Service]\nExecStart=/usr/bin/rabbitmq-server\n");
 spew("$etc/epmd.service", "[Service]\nExecStart=/usr/bin/epmd -systemd\n");
@@ -43,13 +44,13 @@ for my $path (glob "$examples/*.service $examples/*.timer") {
     my $run = verify($unit);
     ok($run->{status} == 0 && $run->{err} eq '', $unit) or diag describe($run);
 }
-for my $unit (qw(rabbitmq-server.service epmd.service)) {
+for my $unit (qw(rabbitmq-server.service epmd.service epmd.socket)) {
     my $run = verify($unit);
     ok($run->{status} == 0 && $run->{err} eq '', "$unit with its second belt") or diag describe($run);
 }
 
 # What the second belt leaves must be enough for the library: enable adds no family to it.
-for my $belt (glob "$examples/*.d/*.conf") {
+for my $belt (glob "$examples/*.service.d/*.conf $examples/greeter.service") {
     like(slurp($belt), qr/^RestrictAddressFamilies=(?=.*\bAF_NETLINK\b)(?=.*\bAF_UNIX\b)/m, "$belt leaves what the library needs");
 }
 

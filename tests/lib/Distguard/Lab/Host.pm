@@ -125,6 +125,19 @@ sub holder {
     return $self->{holders}{$otp} //= $self->{lab}->tree($otp)->hold($self);
 }
 
+# From now on commands are started in the system that has this process as its first one (Distguard::Lab::Systemd).
+sub enter {
+    my ($self, $pid) = @_;
+    $self->{system} = $pid;
+}
+
+# The namespaces that a command gets, as nsenter is told.
+sub entrance {
+    my ($self, $otp) = @_;
+    return ('-t', $self->{system}, qw(-n -u -m -p -i -C -r -w)) if $self->{system};
+    return ('-t', $self->holder($otp)->pid, qw(-n -u -m -r -w));
+}
+
 # Starts a command on the host. Options: env, input, pipes as in Distguard::Lab::Process; otp => N: in the tree of that OTP.
 sub start_process {
     my ($self, $argv, %option) = @_;
@@ -134,7 +147,7 @@ sub start_process {
         dir   => $self->{dir},
         input => $option{input},
         pipes => $option{pipes},
-        argv  => ['nsenter', '-t', $self->holder($option{otp})->pid, qw(-n -u -m -r -w --), 'env', @env, @$argv]);
+        argv  => ['nsenter', $self->entrance($option{otp}), '--', 'env', @env, @$argv]);
 }
 
 # spawn([{ env => ..., input => ..., otp => ... },] command...): in the background.
