@@ -69,7 +69,9 @@ static void start_log(const struct dg_log_policy *policy, const char *program)
 /* Everything that can be refused. Returns 0, or -1 with `error`. */
 static int start(const char *program, const struct dg_policy *policy, struct dg_error *error)
 {
-    dg_core.program = dg_program_read(program);
+    if (dg_program_read(program, &dg_core.program, error) != 0) {
+        return -1;
+    }
     if (policy->epmd.port != 0) {
         dg_core.program.epmd_port = policy->epmd.port;
     }
@@ -120,6 +122,7 @@ dg_core_start(const char *abi, const char *program, const struct dg_real *real,
     dg_core.transport = (struct dg_transport){
         .receive = transport_receive, .send = transport_send, .shutdown = real->shutdown};
     if (start(program, policy, &error) != 0) {
+        dg_rules_release(rules);
         return refuse(reason, error.text);
     }
     *hooks = all_hooks;

@@ -1,5 +1,6 @@
 #include "shim/core/program.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,24 +56,44 @@ static bool is_native_tls(const struct arguments *arguments)
            (strcmp(protocol, "inet_tls") == 0 || strcmp(protocol, "inet6_tls") == 0);
 }
 
-static void read_arguments(struct arguments *arguments)
+/* All of a file, as far as there is room. Returns 0, or an errno. */
+static int read_all(int fd, struct arguments *arguments)
 {
-    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-    ssize_t count;
+    ssize_t count = 1;
 
-    arguments->size = 0;
-    arguments->text = malloc(COMMAND_LINE_MAX + 1);
-    while (arguments->text != NULL && fd >= 0 && arguments->size < COMMAND_LINE_MAX &&
-           (count = read(fd, arguments->text + arguments->size,
-                         COMMAND_LINE_MAX - arguments->size)) > 0) {
-        arguments->size += (size_t)count;
+    while (count > 0 && arguments->size < COMMAND_LINE_MAX) {
+        count = read(fd, arguments->text + arguments->size, COMMAND_LINE_MAX - arguments->size);
+        if (count < 0 && errno == EINTR) {
+            count = 1;
+        } else if (count < 0) {
+            return errno;
+        } else {
+            arguments->size += (size_t)count;
+        }
     }
-    if (arguments->text != NULL) {
-        arguments->text[arguments->size] = '\0';
-    }
-    if (fd >= 0) {
+    arguments->text[arguments->size] = '\0';
+    return 0;
+}
+
+/* Returns 0 with memory that the caller frees, or -1 with `error`. */
+static int read_arguments(struct arguments *arguments, struct dg_error *error)
+{
+    static const char path[] = "/proc/self/cmdline";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int result = fd < 0 ? errno : 0;
+
+    *arguments = (struct arguments){.text = malloc(COMMAND_LINE_MAX + 1)};
+    if (result == 0) {
+        result = arguments->text == NULL ? ENOMEM : read_all(fd, arguments);
         close(fd);
     }
+    if (result != 0) {
+        free(arguments->text);
+        (void)dg_fail(error, "%s cannot be read: %s; it says which ports are distribution's", path,
+                      strerror(result));
+        return -1;
+    }
+    return 0;
 }
 
 static void find_listen_ports(struct dg_program *program, const struct arguments *arguments)
@@ -100,29 +121,33 @@ bool dg_program_listens_at(const struct dg_program *program, uint16_t port)
            port <= program->listen_last;
 }
 
-struct dg_program dg_program_read(const char *name)
+static uint16_t find_epmd_port(const struct arguments *arguments)
 {
     const char *environment = getenv("ERL_EPMD_PORT");
-    struct dg_program program = {.kind = DG_PROGRAM_C_NODE};
+    uint16_t port = port_behind(arguments, "-epmd_port");
+
+    if (port == 0 && environment != NULL) {
+        port = parse_port(environment);
+    }
+    return port != 0 ? port : DG_EPMD_PORT;
+}
+
+int dg_program_read(const char *name, struct dg_program *program, struct dg_error *error)
+{
     struct arguments arguments;
 
+    *program = (struct dg_program){.kind = DG_PROGRAM_C_NODE};
     if (strcmp(name, "epmd") == 0) {
-        program.kind = DG_PROGRAM_EPMD;
+        program->kind = DG_PROGRAM_EPMD;
     } else if (strncmp(name, "beam", 4) == 0) {
-        program.kind = DG_PROGRAM_VM;
+        program->kind = DG_PROGRAM_VM;
     }
-    read_arguments(&arguments);
-    if (arguments.text != NULL) {
-        program.epmd_port = port_behind(&arguments, "-epmd_port");
-        program.native_tls = is_native_tls(&arguments);
-        find_listen_ports(&program, &arguments);
-        free(arguments.text);
+    if (read_arguments(&arguments, error) != 0) {
+        return -1;
     }
-    if (program.epmd_port == 0 && environment != NULL) {
-        program.epmd_port = parse_port(environment);
-    }
-    if (program.epmd_port == 0) {
-        program.epmd_port = DG_EPMD_PORT;
-    }
-    return program;
+    program->epmd_port = find_epmd_port(&arguments);
+    program->native_tls = is_native_tls(&arguments);
+    find_listen_ports(program, &arguments);
+    free(arguments.text);
+    return 0;
 }

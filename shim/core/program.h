@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "policy/error.h"
+
 enum dg_program_kind {
     DG_PROGRAM_VM,
     DG_PROGRAM_C_NODE, /* erl_call, or another: its calls may block, and have no patience for EAGAIN
@@ -34,7 +36,10 @@ bool dg_program_listens_at(const struct dg_program *program, uint16_t port);
  * Learns the EPMD port as the VM does: `-epmd_port N` of the command line (erlexec turns
  * ERL_EPMD_PORT into it), else ERL_EPMD_PORT, else 4369. (lib/kernel/src/erl_epmd.erl
  * get_epmd_port/0, erts/etc/common/erlexec.c)
+ *
+ * Returns 0; or -1 with `error` where the command line cannot be read: which sockets are
+ * distribution's would be a guess then.
  */
-struct dg_program dg_program_read(const char *name);
+int dg_program_read(const char *name, struct dg_program *program, struct dg_error *error);
 
 #endif

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -40,15 +41,22 @@ static bool is_off(void)
     return word != NULL && strcmp(word, "off") == 0;
 }
 
-/* Base name of the running program; "" where /proc is not there. */
+/* Base name of the running program: of its file, or, where /proc cannot be asked, as it was called.
+ */
 static const char *program_name(char path[PATH_MAX])
 {
     ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    const char *name = path;
     const char *slash;
 
-    path[size > 0 ? size : 0] = '\0';
-    slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
+    if (size >= 0) {
+        path[size] = '\0';
+    } else {
+        name = (const char *)getauxval(AT_EXECFN);
+        name = name != NULL ? name : "";
+    }
+    slash = strrchr(name, '/');
+    return slash != NULL ? slash + 1 : name;
 }
 
 static void say(const char *text)
