@@ -22,6 +22,9 @@ static pthread_mutex_t renewing = PTHREAD_MUTEX_INITIALIZER;
 static atomic_long looked;             /* CLOCK_MONOTONIC, seconds */
 static struct dg_files_stamp stamp;    /* under `renewing`: the files as they were last read */
 static struct dg_files_stamp reported; /* under `renewing`: as they were when they failed last */
+/* Under `renewing`: when files that could not be used are read again though they are as they were,
+ * as what was missing may have been a descriptor or memory; 0: never. CLOCK_MONOTONIC, seconds */
+static long retry;
 
 /* Of the start, and kept: what needs a restart is what differs from it. */
 static struct dg_policy *started;
@@ -242,6 +245,16 @@ static void tell_failure(const struct dg_files_stamp *seen, const struct dg_poli
     }
 }
 
+enum { RETRY = 10 };
+
+static long seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (long)now.tv_sec;
+}
+
 /* Several files are replaced one after the other: who comes in between finds a key that does not
  * belong to its certificate, and tries again before complaining. */
 static void reload(const struct dg_rules *before)
@@ -261,8 +274,10 @@ static void reload(const struct dg_rules *before)
     if (rules == NULL) {
         tell_failure(&seen, before->policy, &error);
         note_read(&seen, before->policy);
+        retry = seconds() + RETRY;
         return;
     }
+    retry = 0;
     named.looked = seen.looked;
     note_read(&named, rules->policy);
     if (!dg_files_same(&now, &seen)) {
@@ -283,20 +298,12 @@ static void look(void)
         return;
     }
     seen = dg_files_look(rules->policy);
-    if (dg_files_same(&seen, &stamp)) {
+    if (dg_files_same(&seen, &stamp) && (retry == 0 || seconds() < retry)) {
         dg_expiry_again(rules->credentials, time(NULL));
     } else {
         reload(rules);
     }
     dg_rules_release(rules);
-}
-
-static long seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (long)now.tv_sec;
 }
 
 void dg_rules_renew(void)

@@ -31,7 +31,14 @@
 #include "tests/unit/support/kernel.h"
 #include "tests/unit/support/pki.h"
 
-enum { CLIENT = KERNEL_CLIENT, SERVER = KERNEL_SERVER, STRIDE = 37, ROUNDS = 12, PIECE = 40000 };
+enum {
+    CLIENT = KERNEL_CLIENT,
+    SERVER = KERNEL_SERVER,
+    STRIDE = 37,
+    ROUNDS = 12,
+    PIECE = 40000,
+    PATIENCE = 20
+};
 
 /* --- allocations --- */
 
@@ -432,7 +439,8 @@ static void test_a_policy(void **state)
 
 /* --- a reload --- */
 
-/* The clock by which rules.c looks for changes: a second later at each look. */
+/* The clock by which rules.c looks for changes: a second later at each look. And it finds them a
+ * minute after they were made: what has just changed is read again in any case. */
 static _Atomic time_t looks = 1;
 
 int clock_gettime(clockid_t clock, struct timespec *now)
@@ -441,7 +449,11 @@ int clock_gettime(clockid_t clock, struct timespec *now)
         *now = (struct timespec){.tv_sec = looks};
         return 0;
     }
-    return (int)syscall(SYS_clock_gettime, clock, now);
+    if (syscall(SYS_clock_gettime, clock, now) != 0) {
+        return -1;
+    }
+    now->tv_sec += clock == CLOCK_REALTIME ? 60 : 0;
+    return 0;
 }
 
 static void change_a_file(void)
@@ -462,7 +474,8 @@ static unsigned generation(void)
     return now;
 }
 
-/* A reload that memory fails leaves the rules as they are, and the next one works. */
+/* A reload that memory fails leaves the rules as they are. What the files say is not forgotten: it
+ * counts a little later, though nobody changes them again. */
 static void reload(void)
 {
     unsigned before = generation();
@@ -473,11 +486,11 @@ static void reload(void)
     dg_rules_renew();
     disarmed();
     assert_true(has_failed || generation() == before + 1);
-    before = generation();
-    change_a_file();
-    looks++;
+    looks += PATIENCE;
     dg_rules_renew();
-    assert_int_equal(generation(), before + 1);
+    if (generation() <= before) {
+        fail_msg("allocation %lu: generation %u, then %u", failing, before, generation());
+    }
 }
 
 static void test_a_reload(void **state)
