@@ -228,6 +228,26 @@ static void test_peeked_bytes_stay_and_keep_the_poller_awake(void **state)
     assert_eagain(&ends, SERVER);
 }
 
+/* A kernel that says for a while that there is nothing, where it has shown a byte already. */
+static void test_a_peeked_byte_that_cannot_be_taken_yet_is_taken_later(void **state)
+{
+    char bytes[16] = "";
+
+    (void)state;
+    assert_int_equal(send_bytes(&ends, CLIENT, "0123456789", 10), 10);
+    assert_int_equal(receive_bytes(&ends, SERVER, bytes, 4), 4);
+    kernel_ends[SERVER].frozen = true;
+    assert_int_equal(dg_channel_receive(ends.channel[SERVER], SERVER,
+                                        &(struct iovec){.iov_base = bytes + 4, .iov_len = 12}, 1,
+                                        false),
+                     6);
+    assert_memory_equal(bytes, "0123456789", 10);
+    kernel_ends[SERVER].frozen = false;
+    assert_int_equal(send_bytes(&ends, CLIENT, "more", 4), 4);
+    assert_text(&ends, SERVER, "more");
+    assert_false(kernel_readable(SERVER));
+}
+
 static void test_readable_tells_what_a_receive_would_give(void **state)
 {
     char bytes[16];
@@ -525,6 +545,7 @@ int main(void)
         OPEN(test_a_hundred_messages_in_one_record_all_arrive_through_a_poller),
         OPEN(test_one_system_call_serves_one_large_enough_receive),
         OPEN(test_peeked_bytes_stay_and_keep_the_poller_awake),
+        OPEN(test_a_peeked_byte_that_cannot_be_taken_yet_is_taken_later),
         OPEN(test_readable_tells_what_a_receive_would_give),
         OPEN(test_a_byte_that_cannot_be_sent_is_asked_for_again_and_sent_once),
         OPEN(test_a_partial_write_goes_on_with_more_data_cut_differently),

@@ -100,6 +100,9 @@ static enum fetched fetch(struct dg_channel *channel, int fd, size_t room)
     size_t limit = fetch_limit(room < DG_BATCH ? room : DG_BATCH);
     size_t record;
 
+    if (channel->tail_in_kernel) {
+        return FETCH_NONE;
+    }
     dg_buffer_compact(in);
     record = dg_tls_record_size(in->bytes, have);
     if (record == DG_TLS_RECORD_INVALID) {
@@ -128,7 +131,13 @@ static void release_tail(struct dg_channel *channel, int fd)
     do {
         received = channel->transport->receive(fd, &byte, 1, false);
     } while (received < 0 && errno == EINTR);
+    if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        return; /* fetch() goes no further before it is taken */
+    }
     channel->tail_in_kernel = false;
+    if (received <= 0) {
+        fail_receive(channel, fd, received);
+    }
 }
 
 /* --- the handshake --- */
