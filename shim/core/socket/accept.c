@@ -38,6 +38,10 @@ static bool admit(const struct dg_arrival *arrival)
     if (!dg_arrival_is_internet(arrival)) {
         return true;
     }
+    if (!dg_arrival_is_located(arrival)) {
+        dg_arrival_turn_away(arrival, "distribution", DG_ARRIVAL_UNLOCATED);
+        return false;
+    }
     dg_rules_renew();
     socket = dg_table_watch(arrival->fd, DG_ROLE_INCOMING);
     if (socket == NULL) {

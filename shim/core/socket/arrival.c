@@ -20,8 +20,9 @@ int dg_arrival_accept(int listener, int flags, struct dg_arrival *arrival)
     }
     dg_table_evict(arrival->fd);
     if (dg_arrival_is_internet(arrival)) {
-        (void)getsockname(arrival->fd, (struct sockaddr *)&own, &size);
-        arrival->own = dg_address_from((struct sockaddr *)&own, size);
+        if (getsockname(arrival->fd, (struct sockaddr *)&own, &size) == 0) {
+            arrival->own = dg_address_from((struct sockaddr *)&own, size);
+        }
         arrival->from = dg_address_from((struct sockaddr *)&arrival->peer, arrival->peer_size);
     }
     return 0;
@@ -30,6 +31,11 @@ int dg_arrival_accept(int listener, int flags, struct dg_arrival *arrival)
 bool dg_arrival_is_internet(const struct dg_arrival *arrival)
 {
     return dg_address_is_internet(arrival->peer.ss_family);
+}
+
+bool dg_arrival_is_located(const struct dg_arrival *arrival)
+{
+    return dg_address_is_internet(arrival->own.ss_family);
 }
 
 bool dg_arrival_is_local(const struct dg_arrival *arrival)

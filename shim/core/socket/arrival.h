@@ -15,11 +15,18 @@ struct dg_arrival {
     struct sockaddr_storage own;  /* where it came in */
 };
 
+/* Why one is not let in of which `own` is not known. */
+#define DG_ARRIVAL_UNLOCATED                                                                       \
+    "the kernel does not say where it came in (out of memory?), so that it cannot be judged"
+
 /* Accepts one connection. Returns 0; or -1 with accept4's errno. */
 int dg_arrival_accept(int listener, int flags, struct dg_arrival *arrival);
 
 /* Whether it is by TCP or the like; only of those are `from` and `own` known. */
 bool dg_arrival_is_internet(const struct dg_arrival *arrival);
+
+/* Whether `own` is known, which says whether it is distribution. */
+bool dg_arrival_is_located(const struct dg_arrival *arrival);
 
 /* Whether it comes from this very host. */
 bool dg_arrival_is_local(const struct dg_arrival *arrival);

@@ -1,6 +1,7 @@
 #include "shim/core/socket/attempt.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 #include "shim/core/socket/roles.h"
 
@@ -15,6 +16,17 @@ enum dg_attempt dg_attempt_of_channel(ssize_t value, ssize_t *result)
 {
     *result = value;
     return value < 0 && errno == EAGAIN ? DG_ATTEMPT_WAIT : DG_ATTEMPT_DONE;
+}
+
+bool dg_is_blocking(int fd, int flags)
+{
+    int status;
+
+    if ((flags & MSG_DONTWAIT) != 0) {
+        return false;
+    }
+    status = fcntl(fd, F_GETFL);
+    return status >= 0 && (status & O_NONBLOCK) == 0;
 }
 
 bool dg_leads_nowhere(const struct iovec *vector, size_t count)

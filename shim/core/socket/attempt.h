@@ -26,6 +26,9 @@ bool dg_leads_nowhere(const struct iovec *vector, size_t count);
 enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, bool sending,
                                         ssize_t *result, bool *decided);
 
+/* Whether a call with these flags waits. */
+bool dg_is_blocking(int fd, int flags);
+
 bool dg_is_guarded(int fd);
 
 /* Whether nothing may pass this (locked) socket but by receive and send, where it is encrypted or

@@ -20,13 +20,11 @@ static bool is_node(void)
     return dg_core.program.kind != DG_PROGRAM_EPMD;
 }
 
-static struct sockaddr_storage own_address(int fd)
+static bool own_address(int fd, struct sockaddr_storage *address)
 {
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof address;
+    socklen_t size = sizeof *address;
 
-    (void)getsockname(fd, (struct sockaddr *)&address, &size);
-    return address;
+    return getsockname(fd, (struct sockaddr *)address, &size) == 0;
 }
 
 /* A socket that cannot be watched cannot be guarded: it does not come to be. */
@@ -147,11 +145,14 @@ bool dg_hook_bind(int fd, const struct sockaddr *address, socklen_t size, int *r
 bool dg_hook_listen(int fd, int backlog, int *result)
 {
     struct dg_socket *socket = dg_table_lock(fd);
-    struct sockaddr_storage own;
+    struct sockaddr_storage own = {0};
 
-    (void)result;
+    if (socket != NULL && !own_address(fd, &own)) {
+        dg_table_unlock(socket); /* its port is what a node's listener is found by */
+        *result = -1;
+        return true;
+    }
     if (socket != NULL) {
-        own = own_address(fd);
         socket->role = DG_ROLE_LISTENER;
         socket->port = dg_address_port(&own);
         socket->backlog = backlog;

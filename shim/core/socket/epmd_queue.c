@@ -20,7 +20,7 @@
 enum {
     ROOM = 1024,              /* no policy allows more to wait */
     TAKE_AT_ONCE = 64,        /* then the loop goes on; the kernel keeps the rest */
-    REST = 100,               /* milliseconds without newcomers, where no descriptor is left */
+    REST = 100,               /* milliseconds without newcomers, where none can be taken in */
     LONGEST_ANSWER = 1 << 20, /* NAMES_RESP with as many and as long names as epmd takes */
 };
 
@@ -40,7 +40,8 @@ struct visitor {
 static struct visitor room[ROOM];
 static size_t visitors;
 
-/* Until then nobody is taken in: no descriptor is left, and nobody waits who could give way. */
+/* Until then nobody is taken in: no descriptor is left and nobody waits who could give way, or the
+ * kernel is out of memory. */
 static struct timespec rests_until; /* CLOCK_MONOTONIC */
 
 static struct timespec now(void)
@@ -178,6 +179,10 @@ static void judge_visitor(const struct dg_policy *policy, const struct dg_arriva
         (void)enter(arrival, listener, DG_ROLE_PLAIN, VISITOR_READY);
         return;
     }
+    if (!dg_arrival_is_located(arrival)) {
+        dg_arrival_turn_away(arrival, "epmd", DG_ARRIVAL_UNLOCATED);
+        return;
+    }
     if (!dg_epmd_may_accept(policy, &arrival->from, &arrival->own, is_foreign(listener), &why)) {
         dg_arrival_turn_away(arrival, "epmd", why.text);
         return;
@@ -235,6 +240,16 @@ static bool free_a_descriptor(void)
     return true;
 }
 
+static bool is_out_of_descriptors(int error)
+{
+    return error == EMFILE || error == ENFILE;
+}
+
+static bool is_out_of_something(int error)
+{
+    return is_out_of_descriptors(error) || error == ENOMEM || error == ENOBUFS;
+}
+
 void dg_epmd_take_in(int listener)
 {
     struct pollfd ready = {.fd = listener, .events = POLLIN};
@@ -245,9 +260,9 @@ void dg_epmd_take_in(int listener)
         if (dg_arrival_accept(listener, 0, &arrival) == 0) {
             dg_rules_renew();
             receive_visitor(&arrival, listener);
-        } else if (errno != EMFILE && errno != ENFILE) {
+        } else if (!is_out_of_something(errno)) {
             return;
-        } else if (!free_a_descriptor()) {
+        } else if (!is_out_of_descriptors(errno) || !free_a_descriptor()) {
             rest(); /* the listener stays readable: epmd would run in circles */
             return;
         }

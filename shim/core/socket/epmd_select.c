@@ -202,6 +202,8 @@ static int wait_and_answer(struct question *question, const struct timeval *time
         ask(question);
         if (poll(question->polled, question->asked + question->waiting,
                  any_ready(question) ? 0 : shorter(left, dg_epmd_patience())) < 0) {
+            /* epmd ends itself of all but this and EINTR (epmd_srv.c). */
+            errno = errno == ENOMEM ? EAGAIN : errno;
             return -1;
         }
         serve_waiting(question);

@@ -314,8 +314,15 @@ bool dg_is_source_right(const struct dg_policy *policy, int fd, const struct soc
     struct sockaddr_storage own;
     struct dg_host source;
 
-    if (rules->count == 0 || getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
+    if (rules->count == 0) {
         return true;
+    }
+    if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
+        (void)dg_fail(error,
+                      "its source address, which distribution.connect_from chooses, cannot "
+                      "be read: %s",
+                      strerror(errno));
+        return false;
     }
     own = dg_address_from((struct sockaddr *)&address, size);
     if (dg_address_is_local(peer, &own) || !dg_address_host(&own, &source) ||

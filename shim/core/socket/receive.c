@@ -95,6 +95,18 @@ static size_t give_kept(struct dg_socket *socket, const struct msghdr *message, 
     return given;
 }
 
+/* The real call, without waiting. The VM ends a connection of EINTR, and where nothing waits there
+ * is nothing to interrupt. */
+static ssize_t receive_now(int fd, struct msghdr *message, int flags)
+{
+    ssize_t result;
+
+    do {
+        result = dg_core.real.recvmsg(fd, message, flags | MSG_DONTWAIT);
+    } while (result < 0 && errno == EINTR);
+    return result;
+}
+
 /* A connection that passes as it is: first what we have kept of it, then the real call. Unlocks the
  * socket. */
 static enum dg_attempt receive_plain(struct dg_socket *socket, int fd, struct msghdr *message,
@@ -112,7 +124,7 @@ static enum dg_attempt receive_plain(struct dg_socket *socket, int fd, struct ms
         dg_table_unlock(socket);
         return DG_ATTEMPT_PASS;
     } else {
-        *result = dg_core.real.recvmsg(fd, message, flags | MSG_DONTWAIT);
+        *result = receive_now(fd, message, flags);
         would_block = *result < 0 && errno == EAGAIN && (flags & MSG_ERRQUEUE) == 0;
     }
     if (*result > 0 && !peek && !aside && socket->role == DG_ROLE_PLAIN_NAMING) {
@@ -138,7 +150,7 @@ static enum dg_attempt receive_watched(struct dg_socket *socket, int fd, struct 
 {
     enum dg_decision decision;
 
-    *result = dg_core.real.recvmsg(fd, message, flags | MSG_DONTWAIT);
+    *result = receive_now(fd, message, flags);
     if (*result < 0 && errno == ENOTSOCK) {
         dg_table_forget(fd, socket); /* the number was closed behind our back and is a file now */
         return DG_ATTEMPT_PASS;
@@ -231,12 +243,17 @@ static enum dg_attempt receive_once(int fd, struct msghdr *message, int flags, s
 }
 
 /* Waits as the caller's own recv would have: O_NONBLOCK, SO_RCVTIMEO and signals count as they do
- * there. */
+ * there. Where nothing waits there is nothing to interrupt, and the VM ends a connection of EINTR.
+ */
 static bool wait_readable(int fd, int flags)
 {
+    ssize_t size;
     char byte;
 
-    return dg_core.real.recv(fd, &byte, 1, MSG_PEEK | (flags & MSG_DONTWAIT)) >= 0;
+    do {
+        size = dg_core.real.recv(fd, &byte, 1, MSG_PEEK | (flags & MSG_DONTWAIT));
+    } while (size < 0 && errno == EINTR && !dg_is_blocking(fd, flags));
+    return size >= 0;
 }
 
 /* Receives until there is something; false where the real call is to be made. */

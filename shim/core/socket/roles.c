@@ -251,6 +251,17 @@ enum dg_decision dg_decide_sending(struct dg_socket *socket, int fd, const struc
 
 /* --- what is received where distribution is not expected --- */
 
+/* What is there, without taking or waiting. */
+static ssize_t peek(int fd, uint8_t *bytes, size_t size)
+{
+    ssize_t seen;
+
+    do {
+        seen = dg_core.real.recv(fd, bytes, size, MSG_PEEK | MSG_DONTWAIT);
+    } while (seen < 0 && errno == EINTR);
+    return seen;
+}
+
 static enum dg_decision decide_epmd_answer(struct dg_socket *socket)
 {
     struct sockaddr_storage node = socket->peer;
@@ -315,14 +326,14 @@ static enum dg_decision judge_incoming(struct dg_socket *socket, int fd, const u
 enum dg_decision dg_decide_incoming(struct dg_socket *socket, int fd)
 {
     uint8_t bytes[2 * DG_FIRST_BYTES];
-    ssize_t size =
-        dg_core.real.recv(fd, bytes + socket->first_size, DG_FIRST_BYTES, MSG_PEEK | MSG_DONTWAIT);
+    ssize_t size = peek(fd, bytes + socket->first_size, DG_FIRST_BYTES);
 
-    if (size < 0 && errno == EAGAIN) {
-        return DG_DECIDE_WAIT;
+    if (size < 0) {
+        /* The error may have been the kernel's own, and gone when the real call is made. */
+        return errno == EAGAIN ? DG_DECIDE_WAIT : DG_DECIDE_WATCH;
     }
-    if (size <= 0) {
-        return DG_DECIDE_PASS; /* the real call sees the same end; or it is no socket any more */
+    if (size == 0) {
+        return DG_DECIDE_PASS; /* the real call sees the same end */
     }
     memcpy(bytes, socket->first, socket->first_size);
     return judge_incoming(socket, fd, bytes, socket->first_size + (size_t)size);
@@ -417,15 +428,34 @@ static enum dg_decision begin_tls(struct dg_socket *socket, int fd)
     return guard(socket, fd, DG_CHANNEL_SERVER);
 }
 
+/* Nothing can be received by which to decide. The real call is made only where it must fail as
+ * well: an error that has gone by then would let plaintext pass. */
+static enum dg_decision decide_unreadable(struct dg_socket *socket, int fd, int error)
+{
+    char reason[128];
+
+    switch (error) {
+    case EAGAIN:
+        return DG_DECIDE_WAIT;
+    case EBADF:
+    case ENOTSOCK: /* the number was closed behind our back */
+        return DG_DECIDE_WATCH;
+    default:
+        (void)snprintf(reason, sizeof reason, "nothing can be received from the peer: %s",
+                       strerror(error));
+        dg_refuse(socket, fd, reason, NULL);
+        return DG_DECIDE_REFUSED;
+    }
+}
+
 enum dg_decision dg_decide_distribution(struct dg_socket *socket, int fd)
 {
     size_t kept = socket->first_kept;
     ssize_t size;
 
-    size =
-        dg_core.real.recv(fd, socket->first + kept, DG_FIRST_BYTES - kept, MSG_PEEK | MSG_DONTWAIT);
+    size = peek(fd, socket->first + kept, DG_FIRST_BYTES - kept);
     if (size < 0) {
-        return errno == EAGAIN ? DG_DECIDE_WAIT : DG_DECIDE_WATCH;
+        return decide_unreadable(socket, fd, errno);
     }
     if (size == 0) {
         return DG_DECIDE_WATCH; /* the real call sees the end as well */

@@ -133,17 +133,6 @@ static enum dg_attempt send_once(int fd, const struct iovec *vector, int count, 
     return attempt;
 }
 
-static bool is_blocking(int fd, int flags)
-{
-    int status;
-
-    if ((flags & MSG_DONTWAIT) != 0) {
-        return false;
-    }
-    status = fcntl(fd, F_GETFL);
-    return status >= 0 && (status & O_NONBLOCK) == 0;
-}
-
 /* What a send that takes nothing waits for: before the handshake is through it is the peer's next
  * word, and the descriptor is writable all the time. */
 static short awaited(int fd)
@@ -292,14 +281,14 @@ bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *resu
     }
     do {
         attempt = send_once(fd, message->msg_iov, count, result);
-    } while (attempt == DG_ATTEMPT_UNDECIDED && is_blocking(fd, flags) && wait_to_send(fd));
+    } while (attempt == DG_ATTEMPT_UNDECIDED && dg_is_blocking(fd, flags) && wait_to_send(fd));
     if (attempt == DG_ATTEMPT_PASS) {
         errno = saved;
         return false;
     }
     if (dg_core.program.kind == DG_PROGRAM_EPMD) {
         hang_up_on_slow(fd, attempt);
-    } else if (is_unfinished(message, attempt, *result) && is_blocking(fd, flags)) {
+    } else if (is_unfinished(message, attempt, *result) && dg_is_blocking(fd, flags)) {
         send_rest(fd, message->msg_iov, count, *result, result);
     }
     if (*result > 0 && dg_core.program.kind == DG_PROGRAM_C_NODE) {
