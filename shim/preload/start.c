@@ -47,12 +47,14 @@ static const char *program_name(char path[PATH_MAX])
 {
     ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - 1);
     const char *name = path;
+    unsigned long called;
     const char *slash;
 
     if (size >= 0) {
         path[size] = '\0';
     } else {
-        name = (const char *)getauxval(AT_EXECFN);
+        called = getauxval(AT_EXECFN);
+        memcpy(&name, &called, sizeof name);
         name = name != NULL ? name : "";
     }
     slash = strrchr(name, '/');

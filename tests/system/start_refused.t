@@ -85,6 +85,16 @@ for my $case (@refused) {
     };
 }
 
+subtest 'where /proc cannot be asked what this is' => sub {
+    my @without = (qw(unshare --mount sh -c), 'while umount -l /proc 2>&-; do :; done; exec "$@"', 'sh');
+    for my $argv (\@lone_node, @other_guards) {
+        my $run = $host->run({ env => \%working }, @without, @$argv);
+        is($run->status, EXIT_REFUSED, "$argv->[0] is not started") or diag $run->describe;
+        like($run->err, qr{/proc/self/cmdline}, 'stderr says why');
+        unlike($run->out, qr/I run/, 'nothing of it ran');
+    }
+};
+
 subtest 'what is right starts' => sub {
     for my $env (\%working, policy(mode => 'off', tls => undef)) {
         my $run = $host->run({ env => $env }, @lone_node);
