@@ -82,6 +82,15 @@ $(CHANNEL_PROGRAM): $(B)/obj/tests/peers/channel.o $(CLI_CORE_OBJ) $(POLICY_OBJ)
 
 test-programs: $(CHANNEL_PROGRAM) $(filter $(B)/%,$(CHOSEN)) $(if $(filter %/fuzz.t,$(CHOSEN)),fuzz-programs)
 
+# A bad network between two nodes, for longer: RUNS=1 SEED=N repeats a run (tests/system/faults.t).
+.PHONY: test-faults
+test-faults: export RUNS ?= 500
+test-faults: export DISTGUARD_LAB_TIME_LIMIT ?= 7200
+test-faults:
+	tests/tools/install-packages test
+	$(MAKE) all
+	$(PROVE) --verbose tests/system/faults.t
+
 # Every OTP, each with its own release of Debian: COLUMNS=25,29-nif and TESTS=tests/system/bulk.t choose (tests/matrix/run).
 # The trees are kept (tests/tools/otp-tree).
 RELEASES := bookworm trixie sid
