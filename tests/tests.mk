@@ -114,16 +114,21 @@ soak:
 	$(MAKE) all
 	DISTGUARD_BUILD='$(abspath $(B))' OUT='$(or $(OUT),$(B)/soak/result.json)' COMMIT='$(BENCH_COMMIT)' tests/soak/run
 
-LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(UNIT_SRC) $(SUPPORT_SRC) $(wildcard tests/fuzz/*.c tests/fuzz/support/*.c) \
-            tests/peers/channel.c $(wildcard tests/bench/*.c)
+LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(wildcard tests/*/*.c tests/*/support/*.c)
+SCRIPTS  := $(shell grep -rlIE --exclude='*.eex' '^.!/bin/(ba)?sh' .ci examples tests) docs/completion/distguard.bash
 
 # cppcheck does not know that a sentinel NULL is a pointer here, nor that an error is there to be filled in.
 CPPCHECK := cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
             --suppress=varFuncNullUB --suppress=ctuuninitvar --std=c11 -D_GNU_SOURCE -I.
 
+# Expressions in single quotes are there for another shell.
+SHELLCHECK := shellcheck --exclude=SC2016
+
 .PHONY: lint
 lint:
+	tests/tools/install-packages lint
 	clang-format --dry-run -Werror $$(find cli policy shim tests -name '*.[ch]')
+	$(SHELLCHECK) $(SCRIPTS)
 	$(CPPCHECK) $(LINT_SRC)
 	printf '%s\n' $(LINT_SRC) | xargs -P2 -I FILE clang-tidy --quiet FILE -- $(DG_CFLAGS) -DDG_LIBDIR='""'
 

@@ -189,5 +189,5 @@ int main(int count, char **arguments)
     if (count > at + 1) {
         variant = arguments[at + 1];
     }
-    return run(server, server ? 0 : atoi(arguments[2]), arguments[at]);
+    return run(server, server ? 0 : (int)strtol(arguments[2], NULL, 10), arguments[at]);
 }

@@ -17,10 +17,10 @@ enum { MESSAGES = 100, MESSAGE = 40, ALL = MESSAGES * MESSAGE };
 
 static void fill(uint8_t bytes[ALL])
 {
-    for (int i = 0; i < MESSAGES; i++) {
+    for (size_t i = 0; i < MESSAGES; i++) {
         bytes[i * MESSAGE] = 0;
         bytes[i * MESSAGE + 1] = MESSAGE - 2;
-        (void)snprintf((char *)bytes + i * MESSAGE + 2, MESSAGE - 2, "%05d " MARKER, i);
+        (void)snprintf((char *)bytes + i * MESSAGE + 2, MESSAGE - 2, "%05zu " MARKER, i);
     }
 }
 
@@ -139,7 +139,7 @@ void early_client(int port)
     double before;
     int fd = begin(port);
 
-    for (int i = 0; i < EARLY_MESSAGES; i++) {
+    for (size_t i = 0; i < EARLY_MESSAGES; i++) {
         bytes[i * EARLY_MESSAGE] = (EARLY_MESSAGE - 2) >> 8;
         bytes[i * EARLY_MESSAGE + 1] = (EARLY_MESSAGE - 2) & 255;
     }

@@ -100,7 +100,7 @@ static struct end *new_end(int fd, size_t total)
 
     end->fd = fd;
     end->total = total;
-    end->seed = seed != NULL ? (unsigned)atoi(seed) : 1;
+    end->seed = seed != NULL ? (unsigned)strtoul(seed, NULL, 10) : 1;
     end->epoll = -1;
     if (strncmp(variant, "epoll", 5) == 0) {
         end->epoll = epoll_create1(0);
