@@ -383,19 +383,21 @@ witness(Kind, Pid, Asker) ->
 
 %% --- global names ---
 
-%% Names are judged while nothing is done to the cluster: a cluster that is not whole does not agree on them.
+%% Names are judged while nothing is done to the cluster: a cluster that is not whole does not agree on them. Each has a process
+%% of its own, as one that was taken back may come again from a node that was cut off at that time.
 name(Peers, Number) ->
     timer:sleep(1000),
     Calm = persistent_term:get({?MODULE, calm}),
     Name = {?MODULE, node(), Number},
+    Holder = spawn(fun() -> receive leave -> ok end end),
     Everywhere = fun() -> [catch erpc:call(Peer, global, whereis_name, [Name], ?PATIENCE) || Peer <- Peers] end,
-    Self = self(),
     Answer = try
-        {global:register_name(Name, Self), Everywhere(), global:unregister_name(Name), Everywhere()}
+        {global:register_name(Name, Holder), Everywhere(), global:unregister_name(Name), Everywhere()}
     catch
         Class:Reason -> {Class, Reason}
     end,
-    Wanted = {yes, [Self || _ <- Peers], ok, [undefined || _ <- Peers]},
+    Holder ! leave,
+    Wanted = {yes, [Holder || _ <- Peers], ok, [undefined || _ <- Peers]},
     case persistent_term:get({?MODULE, calm}) of
         Calm when Calm =/= 0, Answer =:= Wanted -> add(names);
         Calm when Calm =/= 0 -> found(wrong_names, 1, {name, Name, Answer});
