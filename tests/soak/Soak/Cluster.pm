@@ -16,7 +16,7 @@ use constant {
 # Figures of a node that are not sums.
 my %MOMENTARY = map { $_ => 1 } qw(erlang_memory processes ports streams open slowest_ms);
 
-# new($lab, traffic => the arguments of soak:start behind the peers)
+# new($lab, traffic => the arguments of soak:start behind the peers, clock => sub, found => sub)
 sub new {
     my ($class, $lab, %option) = @_;
     my $self = bless { %option, lab => $lab, lives => [], members => [] }, $class;
@@ -109,12 +109,20 @@ sub dead {
 
 sub running { my ($self) = @_; grep { !$_->{stopped} && !defined $_->{beam}{ended} && $_->{node}->alive } $self->members }
 
-# Asks the node of each member; leaves out who does not answer, as it is being killed.
+# Asks the node of each member at once: the members with their answers, undef from who gives none.
 sub everywhere {
     my ($self, $expression, @members) = @_;
     my @asked = map { my $node = $_->{node}; my $id = eval { $node->begin($expression) }; defined $id ? [$_, $id] : () }
         @members ? @members : $self->running;
-    return map { my ($member, $id) = @$_; [$member, eval { $member->{node}->result($id) }] } @asked;
+    return map { [$_->[0], $self->answer(@$_)] } @asked;
+}
+
+# A VM that lives and says nothing hangs.
+sub answer {
+    my ($self, $member, $id) = @_;
+    my $answer = eval { $member->{node}->result($id) };
+    $self->{found}->("$member->{name}: $@") if !defined $answer && $member->{node}->alive;
+    return $answer;
 }
 
 sub ask_reports {

@@ -3,43 +3,44 @@
 package Soak::Disturbance;
 use strict;
 use warnings;
-use Distguard::Lab::Process;
+use Soak::Cluster;
 
-# A cut that connections survive, and one that ends them (Soak::Cluster::TICK_TIME).
+# Seconds, from and to. Connections survive a short cut, and end by a long one (Soak::Cluster::TICK_TIME).
 use constant {
-    SHORT => [1, 4],
-    LONG  => [14, 18],
-    STALL => [1, 4],
-    DOWN  => [0.2, 3],
-    RELOAD => 20,
+    SHORT    => [1, 4],
+    LONG     => [14, 18],
+    STALL    => [1, 4],
+    DOWN     => [0.2, 3],
+    RELOAD   => 20,                     # within these
+    REGISTER => 20,
     LOST_MAC => '02:00:00:00:00:01',    # nobody's
 };
 
 my @DECK = qw(disconnect rotation kill policy cut stall rotation epmd half_cut rotation disconnect policy kill rotation long_cut);
 
-# What a name in the deck counts as.
-our %COUNTS_AS = (half_cut => 'cut', long_cut => 'cut');
+my %COUNTS_AS = (half_cut => 'cut', long_cut => 'cut');
 
 sub new {
     my ($class, $run, %option) = @_;
     return bless { run => $run, cluster => $run->{cluster}, next => 0, done => {}, %option }, $class;
 }
 
-# Does the next that fits into the seconds that are left; its name.
+# Does the next that fits into the seconds that are left; what it counts as.
 sub next {
     my ($self, $left) = @_;
-    for (1 .. @DECK) {
-        my $name = $DECK[ $self->{next}++ % @DECK ];
-        next if $name eq 'long_cut' && $left < 60;
-        my $what = $self->$name;
-        $self->{done}{ $COUNTS_AS{$name} // $name }++;
-        return ($COUNTS_AS{$name} // $name, $what);
-    }
+    my $name;
+    do { $name = $DECK[ $self->{next}++ % @DECK ] } while $name eq 'long_cut' && $left < LONG->[1] * 3;
+    $self->$name;
+    my $kind = $COUNTS_AS{$name} // $name;
+    $self->{done}{$kind}++;
+    return $kind;
 }
 
 sub disturbs { my ($self) = @_; $DECK[ $self->{next} % @DECK ] !~ /^(?:rotation|policy)$/ }
 
 sub done { $_[0]{done} }
+
+sub says { my ($self, $what) = @_; $self->{run}{phase} = $what }
 
 sub any { my ($self, @from) = @_; $from[rand @from] }
 
@@ -63,89 +64,77 @@ sub pair {
 sub disconnect {
     my ($self) = @_;
     my ($one, $other) = $self->pair;
+    $self->says("$one->{name} disconnects $other->{name}");
     $one->{node}->call('erlang:disconnect_node(' . $other->{node}->atom . ')');
-    return "$one->{name} disconnects $other->{name}";
 }
 
 sub kill {
     my ($self) = @_;
     my ($cluster, $victim) = ($self->{cluster}, $self->victim);
+    $self->says("$victim->{name} is killed");
     $cluster->kill($victim);
     $self->{run}->go_on($self->between(DOWN));
     $cluster->start($victim);
     $cluster->work($victim);
     $self->{run}->aim_strangers;
-    return "$victim->{name} killed";
 }
 
 sub epmd {
     my ($self) = @_;
     my $victim = $self->victim;
+    $self->says("EPMD of $victim->{name} is killed");
     $self->{cluster}->kill_epmd($victim);
     $self->{run}->go_on($self->between(DOWN));
     $self->{cluster}->start_epmd($victim);
     my $known = sub { $victim->{host}->must(qw(epmd -names)) =~ /^name ${\Soak::Cluster::NODE} /m };
-    $self->{run}->go_on(20, $known) or $self->{run}->found("the node of $victim->{name} does not register with its new epmd");
-    return "epmd of $victim->{name} killed";
+    $self->{run}->go_on(REGISTER, $known) or $self->{run}->found("the node of $victim->{name} does not register with its new EPMD");
 }
 
 sub stall {
     my ($self) = @_;
     my $victim = $self->any($self->{cluster}->members);
+    $self->says("$victim->{name} stands still");
     $victim->{stopped} = 1;
     CORE::kill STOP => $victim->{node}->pid;
     $self->{run}->go_on($self->between(STALL));
     CORE::kill CONT => $victim->{node}->pid;
     $victim->{stopped} = 0;
-    return "$victim->{name} stopped for a while";
 }
+
+sub cut      { $_[0]->sever(SHORT, 'and', 1) }
+sub half_cut { $_[0]->sever(SHORT, 'to', 0) }
+sub long_cut { $_[0]->sever(LONG, 'and', 1) }
 
 # Packets for the other leave for nobody, as behind a firewall that drops them.
 sub sever {
-    my ($self, $seconds, @directions) = @_;
-    $_->[0]{host}->must(qw(ip neigh replace), $_->[1]{host}->ip, 'lladdr', LOST_MAC, qw(nud permanent dev eth0)) for @directions;
+    my ($self, $range, $word, $both) = @_;
+    my ($one, $other) = map { $_->{host} } $self->pair;
+    my $seconds = $self->between($range);
+    $self->says(sprintf '%s %s %s cut for %.1f s', $one->name, $word, $other->name, $seconds);
+    my @directions = ([$one, $other], $both ? [$other, $one] : ());
+    $_->[0]->must(qw(ip neigh replace), $_->[1]->ip, 'lladdr', LOST_MAC, qw(nud permanent dev eth0)) for @directions;
     $self->{run}->go_on($seconds);
-    $_->[0]{host}->must(qw(ip neigh del), $_->[1]{host}->ip, qw(dev eth0)) for @directions;
-}
-
-sub cut {
-    my ($self) = @_;
-    my ($one, $other) = $self->pair;
-    $self->sever(my $seconds = $self->between(SHORT), [$one, $other], [$other, $one]);
-    return sprintf '%s and %s cut for %.1f s', $one->{name}, $other->{name}, $seconds;
-}
-
-sub half_cut {
-    my ($self) = @_;
-    my ($one, $other) = $self->pair;
-    $self->sever(my $seconds = $self->between(SHORT), [$one, $other]);
-    return sprintf 'from %s to %s cut for %.1f s', $one->{name}, $other->{name}, $seconds;
-}
-
-sub long_cut {
-    my ($self) = @_;
-    my ($one, $other) = $self->pair;
-    $self->sever(my $seconds = $self->between(LONG), [$one, $other], [$other, $one]);
-    return sprintf '%s and %s cut for %.1f s', $one->{name}, $other->{name}, $seconds;
+    $_->[0]->must(qw(ip neigh del), $_->[1]->ip, qw(dev eth0)) for @directions;
 }
 
 sub rotation {
     my ($self) = @_;
-    return $self->reloaded(sub { $self->{cluster}->credentials->rotate });
+    $self->replaced(sub { $self->{cluster}->credentials->rotate });
 }
 
 sub policy {
     my ($self) = @_;
-    return $self->reloaded(sub { $self->{cluster}->credentials->next_policy });
+    $self->replaced(sub { $self->{cluster}->credentials->next_policy });
 }
 
 # Replaces files, and waits until all programs have read them: they look as connections are made, which strangers do all the
 # while.
-sub reloaded {
+sub replaced {
     my ($self, $replace) = @_;
     my $run    = $self->{run};
     my %before = $run->generations;
     my $what   = $replace->();
+    $self->says($what);
     my @late;
     my $all = sub {
         my %now = $run->generations;
@@ -156,7 +145,6 @@ sub reloaded {
         my %life = $self->{cluster}->by_pid;
         $run->found("$what: not read anew by " . join ', ', map { "$life{$_}{program} of $life{$_}{host}" } @late);
     }
-    return $what;
 }
 
 1;

@@ -8,7 +8,10 @@ use POSIX qw(strftime uname);
 use Soak::Judgement;
 use Time::HiRes qw(time);
 
-use constant LINES => 60;    # of progress where nobody looks at a terminal
+use constant {
+    LINES => 60,     # of progress where nobody looks at a terminal
+    SHOWN => 600,    # characters of a finding; the JSON has all
+};
 
 sub new {
     my ($class, %choice) = @_;
@@ -86,7 +89,7 @@ sub table {
 
     print "\n";
     printf "%-4s %-64s %10s  (%s)\n", $_->{good} ? 'ok' : 'BAD', $_->{what}, $_->{value}, $_->{wanted} for @judgement;
-    printf "at %s: %s\n", minutes($_->{at}), $_->{what} for @{ $run->{findings} };
+    printf "at %s: %.${\SHOWN}s\n", minutes($_->{at}), $_->{what} for @{ $run->{findings} };
 }
 
 # Of each program of each host the longest life.

@@ -12,7 +12,7 @@ use Soak::Disturbance;
 use Time::HiRes qw(sleep time);
 
 use constant {
-    STEP          => 0.1,
+    STEP          => 0.2,
     SAMPLES       => 360,    # of a whole run, but no more than one a second
     STATUS_PAUSE  => 2,
     WHOLE         => 90,     # seconds until a cluster that was disturbed must be whole again
@@ -25,7 +25,8 @@ sub new {
     my ($class, $lab, %option) = @_;
     my $self = bless { %option, lab => $lab, zero => time, samples => [], findings => [], events => [], phase => 'begins',
         calm => 0, next_second => 0, next_status => 0 }, $class;
-    $self->{cluster} = Soak::Cluster->new($lab, traffic => $option{traffic}, clock => sub { $self->clock });
+    $self->{cluster} = Soak::Cluster->new($lab, traffic => $option{traffic}, clock => sub { $self->clock },
+        found => sub { $self->found(@_) });
     $self->{mob} = $lab->host('mob');
     $self->{disturbance} = Soak::Disturbance->new($self);
     return $self;
@@ -41,7 +42,15 @@ sub found {
 
 # --- the course ---
 
+# What makes the course impossible, as a node that does not come up again, is a finding, too.
 sub run {
+    my ($self) = @_;
+    eval { $self->take_course; 1 } or $self->found("gave up: $@");
+    $self->{began} //= 0;
+    $self->{ended} //= $self->clock;
+}
+
+sub take_course {
     my ($self) = @_;
     $self->{cluster}->begin;
     $self->{otp} = ($self->{cluster}->members)[0]{node}->call('list_to_atom(erlang:system_info(otp_release))') =~ tr/'//dr;
@@ -59,7 +68,6 @@ sub run {
     $self->{phase} = 'ends';
     $self->stop_strangers;
     $self->finish;
-    return $self;
 }
 
 # What replaces files is no excuse for the end of a connection; anything else is.
@@ -68,11 +76,9 @@ sub disturb {
     my $disturbs = $self->{disturbance}->disturbs;
     $self->stop_calm if $disturbs;
     my $began = $self->clock;
-    $self->{phase} = 'disturbed';
-    my ($kind, $what) = $self->{disturbance}->next($left);
-    $self->{phase} = $what;
+    my $kind = $self->{disturbance}->next($left);
     $self->await_whole;
-    push @{ $self->{events} }, { at => $began, until => $self->clock, kind => $kind, what => $what };
+    push @{ $self->{events} }, { at => $began, until => $self->clock, kind => $kind, what => $self->{phase} };
 }
 
 sub stop_calm {
