@@ -18,6 +18,7 @@ use constant {
     WHOLE         => 90,     # seconds until a cluster that was disturbed must be whole again
     SETTLING      => 1,
     STRANGERS_GO  => 40,
+    LAST_WORDS    => 3,
 };
 
 # new($lab, duration, traffic, strangers => per second, pause => between two disturbances, progress => sub)
@@ -129,6 +130,7 @@ sub second {
     my ($self) = @_;
     $self->{next_second} = $self->clock + 1;
     $self->bury_dead;
+    $self->found('the strangers went away: ' . $self->{crowd}->describe) if $self->{crowd} && !$self->{crowd}->running && !$self->{gone}++;
     $self->{cluster}->ask_reports;
     if ($self->clock >= $self->{next_status}) {
         $self->{next_status} = $self->clock + STATUS_PAUSE;
@@ -278,9 +280,8 @@ sub aim_strangers {
 # Kind => what its last line says.
 sub stranger_tally {
     my ($self) = @_;
-    return () if !$self->{crowd};
     my %tally;
-    for (split /^/, $self->{crowd}->out) {
+    for (split /^/, $self->{crowd} ? $self->{crowd}->out : $self->{last_words} // '') {
         my ($kind, @said) = split;
         $tally{$kind} = {@said} if @said % 2 == 0 && ($said[0] // '') eq 'tried';
     }
@@ -290,18 +291,16 @@ sub stranger_tally {
 # They go; what is left of them in the nodes has to go, too.
 sub stop_strangers {
     my ($self) = @_;
-    my $crowd = $self->{crowd};
-    $self->found('the strangers went away: ' . $crowd->err) if !$crowd->running;
-    $self->go_on(3);    # their last words
+    $self->go_on(LAST_WORDS);
+    my $crowd = delete $self->{crowd};
     $crowd->stop;
+    $self->{last_words} = $crowd->out;
     my $left = sub {
         return join '', map { my $host = $_->{host}; grep { $self->is_stranger($_) } split /^/, $host->must(qw(ss -Htn)) }
             $self->{cluster}->members;
     };
     $self->go_on(STRANGERS_GO, sub { !$left->() }) or $self->found("connections of strangers are left: " . $left->());
-    for my $line (grep { / got / } split /^/, $crowd->out) {
-        $self->found("a stranger: $line");
-    }
+    $self->found("a stranger: $_") for grep { / got / } split /^/, $self->{last_words};
 }
 
 # A line of ss whose peer is neither a member nor of the same host.
