@@ -124,6 +124,9 @@ static const struct stranger strangers[] = {
     STRANGER("SMTP client", "EHLO n\r\n"),
     STRANGER("distribution data", "\x00\x00\x00\x00"),
     STRANGER("distribution status", "\x00\x03sok"),
+    STRANGER("an old name message without the flags that all nodes have",
+             "\x00\x0an\x00\x05\x00\x00\x00\x00"
+             "a@b"),
     STRANGER("Diameter", "\x01\x00\x00\x4e\x80\x00\x01\x01\x00\x00\x00\x00"),
 };
 

@@ -13,7 +13,8 @@
 #define DFLAG_HANDSHAKE_23 UINT64_C(0x1000000)
 #define DFLAG_EXTENDED_PIDS_PORTS UINT64_C(0x100)
 #define DFLAG_EXTENDED_REFERENCES UINT64_C(0x4)
-#define FLAGS_OF_23 (DFLAG_HANDSHAKE_23 | DFLAG_EXTENDED_PIDS_PORTS | DFLAG_EXTENDED_REFERENCES)
+#define FLAGS_OF_ALL (DFLAG_EXTENDED_PIDS_PORTS | DFLAG_EXTENDED_REFERENCES)
+#define FLAGS_OF_23 (DFLAG_HANDSHAKE_23 | FLAGS_OF_ALL)
 
 /* Smallest messages: tag and head with a name of one byte. */
 enum { LEAST_NEW = 16, LEAST_OLD = 8, OLD_HEAD = 9, OLD_VERSION = 5 };
@@ -63,6 +64,9 @@ static enum dg_parse parse_old(const uint8_t *bytes, size_t size, struct dg_name
     }
     if (size < OLD_HEAD) {
         return DG_PARSE_MORE;
+    }
+    if ((dg_get16(bytes + 7) & FLAGS_OF_ALL) != FLAGS_OF_ALL) { /* the lower half has them */
+        return DG_PARSE_OTHER; /* no node's: OTP refuses it before it answers anything */
     }
     message->name = bytes + OLD_HEAD;
     message->name_size = at_most((size_t)dg_get16(bytes) - 7, size - OLD_HEAD);
