@@ -192,6 +192,9 @@ static enum dg_attempt receive_incoming(struct dg_socket *socket, int fd, struct
         return receive_watched(socket, fd, message, flags, result);
     case DG_DECIDE_PLAIN:
         return receive_plain(socket, fd, message, flags, result);
+    case DG_DECIDE_FAILED:
+        dg_table_unlock(socket);
+        return dg_attempt_failed(result, errno);
     case DG_DECIDE_REFUSED:
     default:
         dg_table_unlock(socket);

@@ -323,14 +323,28 @@ static enum dg_decision judge_incoming(struct dg_socket *socket, int fd, const u
     }
 }
 
+/* The look has failed. The real call is made, and what it brings looked at, where it must fail as
+ * well; any other error may be gone by then, as the kernel tells it once. */
+static enum dg_decision without_bytes(void)
+{
+    switch (errno) {
+    case EAGAIN:
+        return DG_DECIDE_WAIT;
+    case EBADF:
+    case ENOTSOCK: /* the number was closed behind our back */
+        return DG_DECIDE_WATCH;
+    default:
+        return DG_DECIDE_FAILED;
+    }
+}
+
 enum dg_decision dg_decide_incoming(struct dg_socket *socket, int fd)
 {
     uint8_t bytes[2 * DG_FIRST_BYTES];
     ssize_t size = peek(fd, bytes + socket->first_size, DG_FIRST_BYTES);
 
     if (size < 0) {
-        /* The error may have been the kernel's own, and gone when the real call is made. */
-        return errno == EAGAIN ? DG_DECIDE_WAIT : DG_DECIDE_WATCH;
+        return without_bytes();
     }
     if (size == 0) {
         return DG_DECIDE_PASS; /* the real call sees the same end */

@@ -16,6 +16,7 @@ enum dg_decision {
     DG_DECIDE_PLAIN,   /* the policy lets it pass as it is; its role says so */
     DG_DECIDE_REFUSED, /* it was refused, logged and shut down */
     DG_DECIDE_WAIT,    /* there is no byte yet by which to decide */
+    DG_DECIDE_FAILED,  /* the look took an error (in errno), which the kernel tells only once */
 };
 
 /* Before the first bytes of a connection that we made are sent. */
