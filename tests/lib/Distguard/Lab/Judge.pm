@@ -1,0 +1,95 @@
+# OTP as the judge: two pairs of hosts, one with the library and one without, that are asked the same (tests/system/judge);
+# what they answer is made comparable and compared.
+package Distguard::Lab::Judge;
+use strict;
+use warnings;
+use Exporter qw(import);
+use Test::More;
+use Time::HiRes qw(time);
+
+our @EXPORT_OK = qw(worlds judge_module compare comparable);
+
+use constant LIMIT => 60;
+
+# A host's address that nobody has.
+use constant NOWHERE => '10.77.0.250';
+
+# Two worlds of two hosts each, with a node on each: without the library, and with it.
+sub worlds {
+    my ($lab) = @_;
+    my $dir = $lab->dir . '/judge';
+    mkdir $dir;
+    $lab->must('erlc', '+nowarn_deprecated_function', '+nowarn_removed', '-o', $dir, glob $lab->root . '/tests/system/judge/*.erl');
+    my @worlds = map { { shim => $_, hosts => [map { $lab->host($_) } $_ ? qw(gamma delta) : qw(alpha beta)] } } 0, 1;
+    my $silent = $lab->host('silent');
+    for my $world (@worlds) {
+        $world->{silent} = $silent;
+        $world->{nodes} = [map { $_->start_node('n', long => 1, shim => $world->{shim}, args => ['-pa', $dir]) } @{ $world->{hosts} }];
+    }
+    $_->wait_up for map { @{ $_->{nodes} } } @worlds;
+    return @worlds;
+}
+
+# The world as the cases have it (see tests/system/judge/dg_judge.erl).
+sub described {
+    my ($world, %more) = @_;
+    my ($here, $there, $silent) = map { '{' . $_->ip =~ tr/./,/r . '}' } @{ $world->{hosts} }, $world->{silent};
+    my %world = (
+        here     => $here,
+        there    => $there,
+        nowhere  => '{' . NOWHERE =~ tr/./,/r . '}',
+        silent   => '"' . $world->{silent}->place . '"',
+        peer     => $world->{nodes}[1]->atom,
+        peer_pid => '"' . $world->{nodes}[1]->pid . '"',
+        dir      => '"' . $world->{hosts}[0]->dir . '"',
+        %more,
+    );
+    return '#{' . join(', ', map {"$_ => $world{$_}"} sort keys %world) . '}';
+}
+
+# All cases of a module, or those that are chosen: both worlds are asked at once.
+sub judge_module {
+    my ($worlds, $module, $chosen, %more) = @_;
+    my %chosen = map { $_ => 1 } @$chosen;
+    for my $case ($worlds->[0]{nodes}[0]->call("dg_judge:cases($module)") =~ /\w+/g) {
+        next if %chosen && !$chosen{$case};
+        my $begin = time;
+        my @asked = map { $_->{nodes}[0]->begin("dg_judge:run($module, $case, " . described($_, %more) . ')') } @$worlds;
+        my @answer = map { comparable($worlds->[$_], $worlds->[$_]{nodes}[0]->result($asked[$_], LIMIT)) } 0, 1;
+        my ($subject) = $module =~ /^dg_judge_(.*)/;
+        compare(join(' ', $subject, values %more) . ": $case", @answer);
+        note sprintf '%.1f s', time - $begin if time - $begin > 1;
+    }
+}
+
+# What a world answered, with what is its own taken out: which hosts they are, process ids, references, times of the log.
+sub comparable {
+    my ($world, $text) = @_;
+    my @hosts = @{ $world->{hosts} };
+    for ([$hosts[0], 'here'], [$hosts[1], 'there']) {
+        my ($host, $word) = @$_;
+        my $words = join '|', map { quotemeta } $host->ip6, $host->ip, $host->ip =~ tr/./,/r, $host->name;
+        $text =~ s/(?<![\w.])(?:$words)(?![\d.]*\d)/$word/g;
+    }
+    for ($text) {
+        s/<\d+\.\d+\.\d+>/<pid>/g;
+        s/#(Port|Ref|Fun)<[^>]*>/#$1/g;
+        s/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?/TIME/g;
+    }
+    return $text;
+}
+
+# One test for what was asked. Both answers are printed where they differ, or where the plain one shows that it is the
+# question that is wrong.
+sub compare {
+    my ($what, $plain, $guarded) = @_;
+    note $plain;
+    if ($plain =~ /the_case_/) {
+        diag "$what, without the library:\n  $plain";
+        return fail("$what: works without the library");
+    }
+    diag "$what\n  plain:   $plain\n  guarded: $guarded" if $plain ne $guarded;
+    return ok($plain eq $guarded, $what);
+}
+
+1;
