@@ -74,13 +74,18 @@ struct dg_hooks {
      * EOPNOTSUPP, where refused. */
     bool (*unsupported)(int fd, const char *call);
 
-    /* Before the real close, or the dup2 that replaces the descriptor: afterwards it is not
-     * watched. */
-    void (*closing)(int fd);
-    /* Before the real close_range or closefrom. */
-    void (*closing_range)(unsigned first, unsigned last);
-    /* After dup, dup2, dup3 or F_DUPFD: `copy` is the same socket as the watched `fd`. */
-    void (*duplicated)(int fd, int copy);
+    bool (*close)(int fd, int *result);
+    /* Before the real close_range or closefrom: closes those that are watched. */
+    void (*close_range)(unsigned first, unsigned last);
+    /* dup2(2) and dup3(2) of one descriptor to another number, where either is watched. */
+    bool (*replace)(int fd, int copy, int flags, int *result);
+    /* After dup or F_DUPFD, where either number is watched: returns copy, or -1 with errno where it
+     * cannot be guarded (it is closed then). */
+    int (*duplicated)(int fd, int copy);
+    /* Whether a descriptor must not survive exec: nobody knows there that it is guarded. */
+    bool (*ends_at_exec)(int fd);
+    /* Before a thread gets a descriptor table of its own: true, errno EOPNOTSUPP, where refused. */
+    bool (*unshares)(const char *call);
 };
 
 enum dg_core_verdict {

@@ -42,9 +42,12 @@ static const struct dg_hooks all_hooks = {
     .shutdown = dg_hook_shutdown,
     .set_option = dg_hook_set_option,
     .unsupported = dg_hook_unsupported,
-    .closing = dg_hook_closing,
-    .closing_range = dg_hook_closing_range,
+    .close = dg_hook_close,
+    .close_range = dg_hook_close_range,
+    .replace = dg_hook_replace,
     .duplicated = dg_hook_duplicated,
+    .ends_at_exec = dg_hook_ends_at_exec,
+    .unshares = dg_hook_unshares,
 };
 
 static enum dg_core_verdict refuse(char reason[DG_REASON_SIZE], const char *text)

@@ -69,7 +69,8 @@
     X(int, dup3, (int, int, int))                                                                  \
     X(int, close, (int))                                                                           \
     X(int, close_range, (unsigned, unsigned, int))                                                 \
-    X(void, closefrom, (int))
+    X(void, closefrom, (int))                                                                      \
+    X(int, unshare, (int))
 
 #define DG_REAL_MEMBER(type, name, parameters) type(*name) parameters;
 struct dg_real_all {

@@ -30,12 +30,14 @@ static const struct {
     client_function *client;
     server_function *server;
 } scenarios[] = {
-    {"calls", calls_client, calls_server},       {"flags", flags_client, flags_server},
-    {"copies", copies_client, copies_server},    {"children", children_client, children_server},
-    {"ending", ending_client, ending_server},    {"refused", refused_client, refused_server},
-    {"framed", framed_client, framed_server},    {"flood", flood_client, flood_server},
-    {"stalled", stalled_client, stalled_server}, {"early", early_client, early_server},
-    {"stream", stream_client, stream_server},
+    {"calls", calls_client, calls_server},          {"flags", flags_client, flags_server},
+    {"copies", copies_client, copies_server},       {"children", children_client, children_server},
+    {"ending", ending_client, ending_server},       {"refused", refused_client, refused_server},
+    {"framed", framed_client, framed_server},       {"flood", flood_client, flood_server},
+    {"stalled", stalled_client, stalled_server},    {"early", early_client, early_server},
+    {"stream", stream_client, stream_server},       {"taken", taken_client, taken_server},
+    {"replaced", replaced_client, replaced_server}, {"another", another_client, another_server},
+    {"apart", apart_client, apart_server},
 };
 
 void want(const char *what, ssize_t saw, ssize_t wanted)
@@ -181,6 +183,10 @@ int main(int count, char **arguments)
     bool server = count > 1 && strcmp(arguments[1], "server") == 0;
     int at = server ? 2 : 3;
 
+    if (count > 1 && strcmp(arguments[1], "inherited") == 0) {
+        inherited(count - 2, arguments + 2);
+        return 0;
+    }
     (void)alarm(SECONDS);
     (void)signal(SIGPIPE, SIG_IGN);
     if (count <= at) {

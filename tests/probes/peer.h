@@ -47,8 +47,11 @@ client_function calls_client, flags_client, copies_client, children_client, endi
 server_function calls_server, flags_server, copies_server, children_server, ending_server;
 client_function refused_client, framed_client, flood_client, stalled_client, early_client;
 server_function refused_server, framed_server, flood_server, stalled_server, early_server;
-client_function stream_client;
-server_function stream_server;
+client_function stream_client, taken_client, replaced_client, another_client, apart_client;
+server_function stream_server, taken_server, replaced_server, another_server, apart_server;
+
+/* What a program does that another one became: the numbers, in words, of what it had open. */
+void inherited(int count, char **numbers);
 
 /* The word behind the scenario, "" where there is none. */
 extern const char *variant;

@@ -1,5 +1,6 @@
 #include "shim/core/socket/audit.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -194,4 +195,10 @@ void dg_audit_unsupported(const struct dg_socket *socket, const char *call)
     dg_address_print(&socket->peer, peer);
     dg_log(DG_LOG_ERROR, "unsupported", "peer", peer, "call", call, "reason",
            "this call would pass by TLS", NULL);
+}
+
+void dg_audit_unwatched(int error)
+{
+    dg_log(DG_LOG_ERROR, "refused", "reason", error == EMFILE ? DG_TABLE_FULL : "out of memory",
+           NULL);
 }

@@ -39,4 +39,8 @@ void dg_audit_channel(struct dg_socket *socket, enum dg_channel_state before);
 /* A call on a guarded socket that we cannot do. */
 void dg_audit_unsupported(const struct dg_socket *socket, const char *call);
 
+/* A socket, or a copy of one, that does not come to be: the table has no room for it, or memory is
+ * out. */
+void dg_audit_unwatched(int error);
+
 #endif

@@ -1,4 +1,4 @@
-/* How sockets come and go: the hooks of socket, bind, listen, connect, close and dup. */
+/* How sockets come to be: the hooks of socket, bind, listen and connect. */
 #include <errno.h>
 #include <stdatomic.h>
 
@@ -30,9 +30,8 @@ static bool own_address(int fd, struct sockaddr_storage *address)
 /* A socket that cannot be watched cannot be guarded: it does not come to be. */
 static int give_up(int fd, int error)
 {
-    dg_log(DG_LOG_ERROR, "refused", "reason", error == EMFILE ? DG_TABLE_FULL : "out of memory",
-           NULL);
-    dg_core.real.close(fd);
+    dg_core.real.close(fd); /* first: it may be the very descriptor that the log lacks */
+    dg_audit_unwatched(error);
     errno = error;
     return -1;
 }
@@ -211,122 +210,4 @@ bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int
     }
     dg_table_unlock(socket);
     return false;
-}
-
-/* --- close and dup --- */
-
-/* An error that the program has seen already shows as an end. */
-static bool peer_has_ended(int fd)
-{
-    char byte;
-    ssize_t size = dg_core.real.recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
-    return size == 0 || (size < 0 && errno != EAGAIN);
-}
-
-/* Of two connections that a node and its peer begin at the same time its VM gives up one, within
- * milliseconds: nobody is refused then. */
-static bool is_given_up(const struct dg_socket *socket, int fd)
-{
-    enum { AT_ONCE = 1 }; /* second, the least net_setuptime */
-
-    return !socket->incoming && dg_channel_age(socket->channel) < AT_ONCE && !peer_has_ended(fd);
-}
-
-/* The program hangs up on a peer that never came to be one: what it was waiting for is told. */
-static void audit_unfinished(const struct dg_socket *socket)
-{
-    if (socket->role == DG_ROLE_DISTRIBUTION_INCOMING) {
-        dg_audit_refused(socket,
-                         socket->first_kept > 0
-                             ? "peer has not finished its first message when the program hung up"
-                             : "peer has said nothing until the program hung up",
-                         NULL);
-    } else if (dg_channel_get_state(socket->channel) == DG_CHANNEL_HANDSHAKE) {
-        dg_audit_refused(socket, "TLS handshake not finished when the program hung up", NULL);
-    } else if (!socket->admitted && dg_channel_get_state(socket->channel) == DG_CHANNEL_OPEN) {
-        dg_audit_refused(socket, "peer has not named itself when the program hung up", NULL);
-    }
-}
-
-/* What is to be done before the last descriptor of a socket is closed. */
-static void last_of(struct dg_socket *socket, int fd)
-{
-    switch ((enum dg_role)socket->role) {
-    case DG_ROLE_GUARDED: {
-        enum dg_channel_state before = dg_channel_get_state(socket->channel);
-
-        if (!is_given_up(socket, fd)) {
-            audit_unfinished(socket);
-        }
-        dg_channel_close(socket->channel, fd);
-        dg_audit_channel(socket, before);
-        break;
-    }
-    case DG_ROLE_DISTRIBUTION_INCOMING:
-        audit_unfinished(socket);
-        break;
-    case DG_ROLE_PLAIN_NAMING:
-        dg_naming_tell(socket, peer_has_ended(fd));
-        break;
-    case DG_ROLE_EPMD_ASKED:
-        if (socket->plain_by != NULL && socket->first_size == 0 && peer_has_ended(fd)) {
-            dg_audit_refused(socket, DG_EPMD_UNANSWERED, NULL);
-        }
-        break;
-    case DG_ROLE_LISTENER:
-        dg_forget_listener(socket->port);
-        break;
-    default:
-        break;
-    }
-}
-
-void dg_hook_closing(int fd)
-{
-    struct dg_socket *socket = dg_table_is_ours() ? dg_table_lock(fd) : NULL;
-    int saved = errno;
-
-    if (socket == NULL) {
-        return;
-    }
-    if (socket->incoming) {
-        dg_in_flight_leave(fd);
-    }
-    if (socket->descriptors == 1) {
-        last_of(socket, fd);
-    }
-    dg_table_forget(fd, socket);
-    errno = saved;
-}
-
-void dg_hook_closing_range(unsigned first, unsigned last)
-{
-    unsigned end = (unsigned)dg_table_end();
-
-    for (unsigned fd = first; fd < end && fd <= last; fd++) {
-        if (atomic_load(&dg_table[fd]) != NULL) {
-            dg_hook_closing((int)fd);
-        }
-    }
-}
-
-void dg_hook_duplicated(int fd, int copy)
-{
-    struct dg_socket *socket;
-    bool shared;
-
-    if (copy < 0 || copy == fd || !dg_table_is_ours()) {
-        return;
-    }
-    dg_table_evict(copy);
-    socket = dg_table_lock(fd);
-    if (socket == NULL) {
-        return;
-    }
-    shared = dg_table_share(socket, copy);
-    dg_table_unlock(socket);
-    if (!shared) {
-        (void)give_up(copy, EMFILE);
-    }
 }

@@ -13,9 +13,14 @@ bool dg_hook_listen(int fd, int backlog, int *result);
 bool dg_hook_connect(int fd, const struct sockaddr *address, socklen_t size, int *result);
 /* accept.c */
 int dg_hook_accept(int fd, struct sockaddr *address, socklen_t *size, int flags);
-void dg_hook_closing(int fd);
-void dg_hook_closing_range(unsigned first, unsigned last);
-void dg_hook_duplicated(int fd, int copy);
+
+/* descriptors.c: how their numbers are copied and closed */
+bool dg_hook_close(int fd, int *result);
+void dg_hook_close_range(unsigned first, unsigned last);
+bool dg_hook_replace(int fd, int copy, int flags, int *result);
+int dg_hook_duplicated(int fd, int copy);
+bool dg_hook_ends_at_exec(int fd);
+bool dg_hook_unshares(const char *call);
 
 /* epmd_select.c: epmd's alone */
 int dg_hook_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,

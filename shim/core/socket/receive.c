@@ -202,12 +202,17 @@ static enum dg_attempt receive_incoming(struct dg_socket *socket, int fd, struct
     }
 }
 
-static enum dg_attempt receive_once(int fd, struct msghdr *message, int flags, ssize_t *result)
+/* *serial: see dg_table_lock_same(). */
+static enum dg_attempt receive_once(int fd, uint64_t *serial, struct msghdr *message, int flags,
+                                    ssize_t *result)
 {
-    struct dg_socket *socket = dg_table_lock(fd);
+    struct dg_socket *socket;
     enum dg_attempt attempt;
     bool decided;
 
+    if (!dg_table_lock_same(fd, serial, &socket)) {
+        return dg_attempt_failed(result, EBADF);
+    }
     if (socket == NULL) {
         return DG_ATTEMPT_PASS;
     }
@@ -260,10 +265,11 @@ static bool wait_readable(int fd, int flags)
 }
 
 /* Receives until there is something; false where the real call is to be made. */
-static bool receive_some(int fd, struct msghdr *message, int flags, ssize_t *result)
+static bool receive_some(int fd, uint64_t *serial, struct msghdr *message, int flags,
+                         ssize_t *result)
 {
     for (;;) {
-        switch (receive_once(fd, message, flags, result)) {
+        switch (receive_once(fd, serial, message, flags, result)) {
         case DG_ATTEMPT_PASS:
             return false;
         case DG_ATTEMPT_DONE:
@@ -284,6 +290,7 @@ static bool receive_some(int fd, struct msghdr *message, int flags, ssize_t *res
 static bool receive_all(int fd, struct msghdr *message, int flags, ssize_t *result)
 {
     struct iovec *vector = message->msg_iov;
+    uint64_t serial = 0;
     ssize_t got = 0;
 
     if (message->msg_iovlen != 1) {
@@ -294,7 +301,7 @@ static bool receive_all(int fd, struct msghdr *message, int flags, ssize_t *resu
         struct iovec rest = {(char *)vector->iov_base + got, vector->iov_len - (size_t)got};
         struct msghdr part = {.msg_iov = &rest, .msg_iovlen = 1};
 
-        if (!receive_some(fd, &part, flags & ~MSG_WAITALL, result)) {
+        if (!receive_some(fd, &serial, &part, flags & ~MSG_WAITALL, result)) {
             /* Its beginning has told that it is none of our business. */
             *result = dg_core.real.recv(fd, rest.iov_base, rest.iov_len, flags);
             got += *result > 0 ? *result : 0;
@@ -314,6 +321,7 @@ static bool receive_all(int fd, struct msghdr *message, int flags, ssize_t *resu
 bool dg_hook_receive(int fd, struct msghdr *message, int flags, ssize_t *result)
 {
     int saved = errno;
+    uint64_t serial = 0;
     bool done;
 
     /* epmd's descriptors block, and its loop must not: the kernel's word that there is something to
@@ -325,7 +333,7 @@ bool dg_hook_receive(int fd, struct msghdr *message, int flags, ssize_t *result)
         (message->msg_iovlen == 1 || dg_is_guarded(fd))) {
         done = receive_all(fd, message, flags, result);
     } else {
-        done = receive_some(fd, message, flags, result);
+        done = receive_some(fd, &serial, message, flags, result);
     }
     if (!done || *result >= 0) {
         errno = saved;

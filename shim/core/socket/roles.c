@@ -13,6 +13,7 @@
 #include "shim/core/rules.h"
 #include "shim/core/socket/address.h"
 #include "shim/core/socket/audit.h"
+#include "shim/core/socket/descriptors.h"
 #include "shim/core/socket/in_flight.h"
 #include "shim/core/socket/isolation.h"
 #include "shim/core/socket/joining.h"
@@ -89,6 +90,7 @@ static enum dg_decision guard(struct dg_socket *socket, int fd, enum dg_channel_
         return DG_DECIDE_REFUSED;
     }
     socket->role = DG_ROLE_GUARDED;
+    dg_end_at_exec(socket, fd);
     return DG_DECIDE_GUARDED;
 }
 

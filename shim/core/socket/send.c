@@ -83,12 +83,17 @@ static enum dg_attempt decide_sending(struct dg_socket *socket, int fd, const st
     }
 }
 
-static enum dg_attempt send_once(int fd, const struct iovec *vector, int count, ssize_t *result)
+/* *serial: see dg_table_lock_same(). */
+static enum dg_attempt send_once(int fd, uint64_t *serial, const struct iovec *vector, int count,
+                                 ssize_t *result)
 {
-    struct dg_socket *socket = dg_table_lock(fd);
+    struct dg_socket *socket;
     enum dg_attempt attempt;
     bool decided;
 
+    if (!dg_table_lock_same(fd, serial, &socket)) {
+        return dg_attempt_failed(result, EBADF);
+    }
     if (socket == NULL) {
         return DG_ATTEMPT_PASS;
     }
@@ -177,7 +182,8 @@ static bool wait_to_send(int fd)
 }
 
 /* A blocking send takes all, one piece of the vector after the other. */
-static void send_rest(int fd, const struct iovec *vector, int count, ssize_t taken, ssize_t *result)
+static void send_rest(int fd, uint64_t serial, const struct iovec *vector, int count, ssize_t taken,
+                      ssize_t *result)
 {
     size_t skip = taken > 0 ? (size_t)taken : 0;
 
@@ -189,7 +195,7 @@ static void send_rest(int fd, const struct iovec *vector, int count, ssize_t tak
         while (at < vector[i].iov_len) {
             struct iovec rest = {(char *)vector[i].iov_base + at, vector[i].iov_len - at};
             ssize_t sent;
-            enum dg_attempt attempt = send_once(fd, &rest, 1, &sent);
+            enum dg_attempt attempt = send_once(fd, &serial, &rest, 1, &sent);
 
             if (attempt == DG_ATTEMPT_PASS) { /* closed by another thread meanwhile */
                 attempt = dg_attempt_failed(&sent, EBADF);
@@ -273,6 +279,7 @@ bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *resu
 {
     int saved = errno;
     int count = (int)message->msg_iovlen;
+    uint64_t serial = 0;
     enum dg_attempt attempt;
 
     if (!send_flags_supported(fd, message, flags)) {
@@ -280,7 +287,7 @@ bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *resu
         return true;
     }
     do {
-        attempt = send_once(fd, message->msg_iov, count, result);
+        attempt = send_once(fd, &serial, message->msg_iov, count, result);
     } while (attempt == DG_ATTEMPT_UNDECIDED && dg_is_blocking(fd, flags) && wait_to_send(fd));
     if (attempt == DG_ATTEMPT_PASS) {
         errno = saved;
@@ -289,7 +296,7 @@ bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *resu
     if (dg_core.program.kind == DG_PROGRAM_EPMD) {
         hang_up_on_slow(fd, attempt);
     } else if (is_unfinished(message, attempt, *result) && dg_is_blocking(fd, flags)) {
-        send_rest(fd, message->msg_iov, count, *result, result);
+        send_rest(fd, serial, message->msg_iov, count, *result, result);
     }
     if (*result > 0 && dg_core.program.kind == DG_PROGRAM_C_NODE) {
         finish_handshake(fd);

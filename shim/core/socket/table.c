@@ -14,8 +14,12 @@ enum { SOCKETS_PER_SLAB = 64 };
 void *_Atomic dg_table[DG_TABLE_SIZE];
 static atomic_int table_end;
 
+/* The serial of the socket that a number stood for when it was closed last. */
+static _Atomic uint64_t closed[DG_TABLE_SIZE];
+
 static pthread_mutex_t free_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct dg_socket *free_sockets; /* under free_lock */
+static uint64_t last_serial;           /* under free_lock */
 static pid_t owner;                    /* the process that the table describes */
 
 /*
@@ -86,6 +90,7 @@ static struct dg_socket *take_free(void)
     if (free_sockets != NULL || add_slab()) {
         socket = free_sockets;
         free_sockets = socket->next_free;
+        socket->serial = ++last_serial;
     }
     pthread_mutex_unlock(&free_lock);
     return socket;
@@ -169,7 +174,7 @@ void dg_table_evict(int fd)
     struct dg_socket *stale = dg_table_lock(fd);
 
     if (stale != NULL) {
-        dg_table_forget(fd, stale);
+        dg_table_close(fd, stale);
     }
 }
 
@@ -213,17 +218,50 @@ struct dg_socket *dg_table_lock(int fd)
     }
 }
 
+bool dg_table_lock_same(int fd, uint64_t *serial, struct dg_socket **socket)
+{
+    *socket = dg_table_lock(fd);
+    if (*serial == 0) {
+        *serial = *socket != NULL ? (*socket)->serial : 0;
+        return true;
+    }
+    if (*socket == NULL) {
+        return atomic_load(&closed[fd]) != *serial; /* or it was decided that it is not ours */
+    }
+    if ((*socket)->serial == *serial) {
+        return true;
+    }
+    dg_table_unlock(*socket);
+    *socket = NULL;
+    return false;
+}
+
+bool dg_table_try_lock(int fd, const struct dg_socket *held, struct dg_socket **socket)
+{
+    *socket = fd >= 0 && fd < DG_TABLE_SIZE ? atomic_load(&dg_table[fd]) : NULL;
+    if (*socket == NULL || *socket == held) {
+        return true;
+    }
+    if (pthread_mutex_trylock(&(*socket)->lock) != 0) {
+        return false;
+    }
+    if (atomic_load(&dg_table[fd]) == *socket) {
+        return true;
+    }
+    dg_table_unlock(*socket);
+    return false;
+}
+
 void dg_table_unlock(struct dg_socket *socket)
 {
     pthread_mutex_unlock(&socket->lock);
 }
 
-void dg_table_forget(int fd, struct dg_socket *socket)
+/* One number less stands for it. Unlocks it. */
+static void release(struct dg_socket *socket)
 {
-    bool last;
+    bool last = --socket->descriptors == 0;
 
-    atomic_store(&dg_table[fd], NULL);
-    last = --socket->descriptors == 0;
     if (last) {
         clear(socket);
     }
@@ -231,6 +269,29 @@ void dg_table_forget(int fd, struct dg_socket *socket)
     if (last) {
         give_back(socket);
     }
+}
+
+void dg_table_forget(int fd, struct dg_socket *socket)
+{
+    atomic_store(&dg_table[fd], NULL);
+    release(socket);
+}
+
+void dg_table_close(int fd, struct dg_socket *socket)
+{
+    atomic_store(&closed[fd], socket->serial);
+    dg_table_forget(fd, socket);
+}
+
+void dg_table_replace(int fd, struct dg_socket *socket, struct dg_socket *by)
+{
+    atomic_store(&closed[fd], socket->serial);
+    if (by != NULL) {
+        (void)dg_table_share(by, fd);
+    } else {
+        atomic_store(&dg_table[fd], NULL);
+    }
+    release(socket);
 }
 
 bool dg_table_share(struct dg_socket *socket, int copy)
@@ -242,4 +303,10 @@ bool dg_table_share(struct dg_socket *socket, int copy)
     raise_end(copy);
     atomic_store(&dg_table[copy], socket);
     return true;
+}
+
+void dg_table_unshare(struct dg_socket *socket, int copy)
+{
+    atomic_store(&dg_table[copy], NULL);
+    socket->descriptors--;
 }

@@ -66,6 +66,7 @@ struct dg_socket {
     dg_status_record status;       /* of a connection or a listener; 0: none yet */
 
     const struct dg_rules *rules; /* under which it came to be */
+    uint64_t serial;              /* another each time that it is taken into use */
     int descriptors;              /* how many numbers stand for it */
     struct dg_socket *next_free;
     bool foreign;             /* LISTENER: made by somebody else, and handed to epmd (systemd) */
@@ -100,9 +101,27 @@ struct dg_socket *dg_table_watch(int fd, enum dg_role role);
 struct dg_socket *dg_table_lock(int fd);
 void dg_table_unlock(struct dg_socket *socket);
 
+/*
+ * As dg_table_lock(), for a call that may wait between two looks, with no lock held, and must not
+ * go on with what another thread has meanwhile put in the number's place. *serial: 0 at first, then
+ * what the number stood for. Returns false, with nothing locked, where that was closed.
+ */
+bool dg_table_lock_same(int fd, uint64_t *serial, struct dg_socket **socket);
+
+/* As dg_table_lock(), but false where another thread has the lock. `held`: what the caller has
+ * locked already, or NULL; it may be the very socket. */
+bool dg_table_try_lock(int fd, const struct dg_socket *held, struct dg_socket **socket);
+
 /* Takes a descriptor out of the table; its socket, locked by the caller, is unlocked and, with its
  * last descriptor, recycled. The channel must have been closed by then. */
 void dg_table_forget(int fd, struct dg_socket *socket);
+
+/* The same, after the number was closed. */
+void dg_table_close(int fd, struct dg_socket *socket);
+
+/* The same, after the number was given to another socket, locked, or (NULL) to what nobody watches.
+ * In between it never stands for nothing. */
+void dg_table_replace(int fd, struct dg_socket *socket, struct dg_socket *by);
 
 /* The role of a descriptor at a glance, without its lock: to pass over the many that do not matter.
  */
@@ -115,6 +134,9 @@ void dg_table_evict(int fd);
 /* Makes `copy`, which must stand for nothing, stand for the same, locked, socket. False where the
  * table is out. */
 bool dg_table_share(struct dg_socket *socket, int copy);
+
+/* Undoes that, with the socket still locked. */
+void dg_table_unshare(struct dg_socket *socket, int copy);
 
 /* One more than the highest number that was ever watched. */
 int dg_table_end(void);
