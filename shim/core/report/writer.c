@@ -134,6 +134,11 @@ void dg_writer_flush(unsigned milliseconds)
     }
 }
 
+bool dg_writer_runs(void)
+{
+    return atomic_load(&owner) == getpid();
+}
+
 void dg_writer_forked(void)
 {
     pthread_mutex_init(&lock, NULL);

@@ -30,6 +30,9 @@ bool dg_writer_put(const struct dg_line *line);
 /* Waits until everything is written, but no longer than so many milliseconds. */
 void dg_writer_flush(unsigned milliseconds);
 
+/* Whether there is such a thread in this process. */
+bool dg_writer_runs(void);
+
 /* In the child of a fork: what waits is the parent's to write. */
 void dg_writer_forked(void);
 

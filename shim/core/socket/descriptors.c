@@ -14,6 +14,7 @@
 
 #include "shim/core/core.h"
 #include "shim/core/report/log.h"
+#include "shim/core/report/writer.h"
 #include "shim/core/socket/audit.h"
 #include "shim/core/socket/descriptors.h"
 #include "shim/core/socket/hooks.h"
@@ -288,12 +289,13 @@ int dg_hook_duplicated(int fd, int copy)
 
 /* --- descriptor tables --- */
 
-/* The folder of a process's tasks has a link for each, and two of its own. */
+/* Whether no thread is there but the caller, and the log's, which keeps to descriptors of its own.
+ * The folder of a process's tasks has a link for each, and two of its own. */
 static bool is_alone(void)
 {
     struct stat tasks;
 
-    return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == 3;
+    return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == (dg_writer_runs() ? 4 : 3);
 }
 
 bool dg_hook_unshares(const char *call)
