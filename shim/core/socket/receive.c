@@ -17,6 +17,9 @@
 #include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
 
+/* Calls that take nothing from the stream, and never wait. */
+#define ASIDE (MSG_OOB | MSG_ERRQUEUE)
+
 /* What epmd is given of a request that came whole before it saw the connection. */
 static enum dg_attempt receive_request(struct dg_socket *socket, const struct msghdr *message,
                                        bool peek, ssize_t *result)
@@ -112,7 +115,7 @@ static ssize_t receive_now(int fd, struct msghdr *message, int flags)
 static enum dg_attempt receive_plain(struct dg_socket *socket, int fd, struct msghdr *message,
                                      int flags, ssize_t *result)
 {
-    bool aside = (flags & (MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC)) != 0;
+    bool aside = (flags & (MSG_TRUNC | ASIDE)) != 0;
     bool peek = (flags & MSG_PEEK) != 0;
     bool would_block = false;
 
@@ -125,7 +128,7 @@ static enum dg_attempt receive_plain(struct dg_socket *socket, int fd, struct ms
         return DG_ATTEMPT_PASS;
     } else {
         *result = receive_now(fd, message, flags);
-        would_block = *result < 0 && errno == EAGAIN && (flags & MSG_ERRQUEUE) == 0;
+        would_block = *result < 0 && errno == EAGAIN && (flags & ASIDE) == 0;
     }
     if (*result > 0 && !peek && !aside && socket->role == DG_ROLE_PLAIN_NAMING) {
         dg_name_plaintext(socket, message->msg_iov, (int)message->msg_iovlen, (size_t)*result);
@@ -155,8 +158,8 @@ static enum dg_attempt receive_watched(struct dg_socket *socket, int fd, struct 
         dg_table_forget(fd, socket); /* the number was closed behind our back and is a file now */
         return DG_ATTEMPT_PASS;
     }
-    if (*result <= 0 || (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC)) != 0) {
-        bool would_block = *result < 0 && errno == EAGAIN && (flags & MSG_ERRQUEUE) == 0;
+    if (*result <= 0 || (flags & (MSG_PEEK | MSG_TRUNC | ASIDE)) != 0) {
+        bool would_block = *result < 0 && errno == EAGAIN && (flags & ASIDE) == 0;
 
         dg_table_unlock(socket);
         return would_block ? DG_ATTEMPT_WAIT : DG_ATTEMPT_DONE;
@@ -185,6 +188,9 @@ static enum dg_attempt receive_incoming(struct dg_socket *socket, int fd, struct
         dg_table_forget(fd, socket);
         return DG_ATTEMPT_PASS;
     case DG_DECIDE_WAIT:
+        if ((flags & ASIDE) != 0) {
+            return receive_watched(socket, fd, message, flags, result);
+        }
         dg_table_unlock(socket);
         (void)dg_attempt_failed(result, EAGAIN);
         return DG_ATTEMPT_WAIT;
