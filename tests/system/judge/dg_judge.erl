@@ -1,6 +1,6 @@
 %% Runs the cases of the dg_judge_* modules. A case is an exported function of one argument, the world, and tells what it
 %% saw in a term that is the same in every run: what differs from run to run (ports, times) it leaves out or names by a
-%% word. Pids, references and addresses are made the same by who compares (same_as_plain.t).
+%% word. Pids, references and addresses are made the same by who compares (tests/lib/Distguard/Lab/Judge.pm).
 %%
 %% The world: peer => the other node, here and there => the addresses of both, dir => a folder of this node's own,
 %% peer_dir => one of the peer's, backend => inet or socket, what gen_tcp is to be carried by.

@@ -1,6 +1,6 @@
 %% What OTP promises of distribution: of the connection, of what passes it, of its end, and of what is built on it.
 -module(dg_judge_distribution).
--export([nodes_known/1, node_info/1, carrier/1, carrier_options/1, carrier_counts/1, carrier_figures/1, ends_of_it/1,
+-export([nodes_known/1, node_info/1, listener_address/1, carrier/1, carrier_options/1, carrier_counts/1, carrier_figures/1, ends_of_it/1,
          set_options/1, options_of_all/1, system_figures/1, flags/1, state_of_net_kernel/1,
          sizes/1, fragments/1, order/1, two_hundred_megabytes/1, terms/1, to_names/1, exit_signals/1, links/1,
          monitors/1, monitors_of_names/1, aliases/1, spawns/1, spawn_requests/1, group_leaders/1, remote_output/1,
@@ -67,6 +67,13 @@ node_info(#{peer := Peer} = World) ->
       end || Item <- Info],
      element(4, Address), net_kernel:node_info(Peer, state), net_kernel:node_info(Peer, type), net_kernel:node_info('no@one'),
      length(element(2, net_kernel:nodes_info()))}.
+
+%% Of the listeners that this VM has, that which EPMD names for it.
+listener_address(#{here := Here}) ->
+    [Name, _] = string:split(atom_to_list(node()), "@"),
+    {port, Port, _} = erl_epmd:port_please(Name, Here),
+    [Address || Listener <- erlang:ports(), erlang:port_info(Listener, name) =:= {name, "tcp_inet"},
+                {ok, {Address, P}} <- [inet:sockname(Listener)], P =:= Port, inet:peername(Listener) =:= {error, enotconn}].
 
 carrier(World) ->
     dg_judge:connected(World),
