@@ -114,6 +114,18 @@ soak:
 	$(MAKE) all
 	DISTGUARD_BUILD='$(abspath $(B))' OUT='$(or $(OUT),$(B)/soak/result.json)' COMMIT='$(BENCH_COMMIT)' tests/soak/run
 
+# Two nodes while mixtures of their calls fail, hundreds of them, and the start with each of its allocations failing: SEEDS= and
+# SEED= choose how many mixtures, and the first. Half an hour, of which the start takes most.
+SEEDS ?= 300
+SEED  ?= 1
+
+.PHONY: failing
+failing:
+	tests/tools/install-packages system
+	$(MAKE) all
+	DISTGUARD_LAB_TIME_LIMIT=7200 FAILING_SEEDS=$(SEEDS) FAILING_SEED=$(SEED) FAILING_STEP=20 \
+	    $(PROVE) --verbose tests/system/failing_calls.t tests/system/failing_start.t
+
 LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(wildcard tests/*/*.c tests/*/support/*.c)
 SCRIPTS  := $(shell grep -rlIE --exclude='*.eex' '^.!/bin/(ba)?sh' .ci examples tests) docs/completion/distguard.bash
 

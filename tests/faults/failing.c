@@ -69,6 +69,15 @@ struct control {
 static struct control nothing;
 static struct control *_Atomic control;
 
+static void *map(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    long result = syscall(SYS_mmap, address, size, protection, flags, fd, offset);
+    void *memory;
+
+    memcpy(&memory, &result, sizeof memory);
+    return memory;
+}
+
 /* What may run before this library's constructor: so on demand. */
 static struct control *find_control(void)
 {
@@ -84,8 +93,7 @@ static struct control *find_control(void)
     fd = path == NULL ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
     found = &nothing;
     if (fd >= 0) {
-        memory = (void *)syscall(SYS_mmap, NULL, sizeof nothing, PROT_READ | PROT_WRITE, MAP_SHARED,
-                                 fd, 0L);
+        memory = map(NULL, sizeof nothing, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         found = memory == MAP_FAILED ? &nothing : memory;
         (void)syscall(SYS_close, fd);
     }
@@ -412,9 +420,7 @@ int memfd_create(const char *name, unsigned flags)
 
 void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
-    return OURS && fails(MAP)
-               ? MAP_FAILED
-               : (void *)syscall(SYS_mmap, address, size, protection, flags, fd, offset);
+    return OURS && fails(MAP) ? MAP_FAILED : map(address, size, protection, flags, fd, offset);
 }
 
 void *__libc_malloc(size_t size);

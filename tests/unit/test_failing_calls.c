@@ -726,8 +726,8 @@ static void serve(int listener, struct end *epmd)
         FD_SET(epmd->fd, &readable);
     }
     found = hooks.select(FD_SETSIZE, &readable, NULL, NULL, &timeout);
-    if (found < 0 && errno != EINTR && errno != EAGAIN) {
-        SAW("select answers %d, of which epmd ends", errno);
+    if (found < 0) {
+        SAW("select answers %d, of which epmd may end", errno);
     }
     if (found <= 0) {
         return;

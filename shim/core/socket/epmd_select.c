@@ -189,6 +189,8 @@ static int answer(const struct question *question, fd_set answers[3])
     return count;
 }
 
+/* What there is to be told after poll(2), which is never that it has failed: epmd looks at errno
+ * only when it has tried to log that, and ends itself of what it finds then (epmd_srv.c). */
 static int wait_and_answer(struct question *question, const struct timeval *timeout,
                            fd_set answers[3])
 {
@@ -197,17 +199,19 @@ static int wait_and_answer(struct question *question, const struct timeval *time
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (;;) {
         int left = time_left(timeout, &start);
-        int count;
+        int count = 0;
+        int found;
 
         ask(question);
-        if (poll(question->polled, question->asked + question->waiting,
-                 any_ready(question) ? 0 : shorter(left, dg_epmd_patience())) < 0) {
-            /* epmd ends itself of all but this and EINTR (epmd_srv.c). */
-            errno = errno == ENOMEM ? EAGAIN : errno;
+        found = poll(question->polled, question->asked + question->waiting,
+                     any_ready(question) ? 0 : shorter(left, dg_epmd_patience()));
+        if (found < 0 && errno != EINTR && errno != ENOMEM) {
             return -1;
         }
-        serve_waiting(question);
-        count = answer(question, answers);
+        if (found >= 0) {
+            serve_waiting(question);
+            count = answer(question, answers);
+        }
         if (count > 0 || left == 0) {
             return count;
         }
@@ -223,6 +227,7 @@ int dg_hook_select(int count, fd_set *readable, fd_set *writable, fd_set *except
     int result;
 
     question.count = count < FD_SETSIZE ? count : FD_SETSIZE;
+    memset(answers, 0, sizeof answers);
     for (int i = 0; i < 3; i++) {
         question.sets[i] = sets[i];
     }
