@@ -39,8 +39,10 @@ bool dg_leads_nowhere(const struct iovec *vector, size_t count)
     return false;
 }
 
-enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, bool sending,
-                                        ssize_t *result, bool *decided)
+/* Decides what a connection to our distribution listener is. *decided: it has an answer, and the
+ * socket is unlocked; else it has a role by which to go on. */
+static enum dg_attempt decide(struct dg_socket *socket, int fd, bool sending, ssize_t *result,
+                              bool *decided)
 {
     *decided = true;
     switch (dg_decide_distribution(socket, fd)) {
@@ -63,6 +65,27 @@ enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, bool s
         dg_table_unlock(socket);
         return dg_attempt_failed(result, sending ? EPIPE : ECONNRESET);
     }
+}
+
+struct dg_socket *dg_attempt_begin(int fd, uint64_t *serial, bool sending, ssize_t *result,
+                                   enum dg_attempt *attempt)
+{
+    struct dg_socket *socket;
+    bool decided;
+
+    if (!dg_table_lock_same(fd, serial, &socket)) {
+        *attempt = dg_attempt_failed(result, EBADF);
+        return NULL;
+    }
+    if (socket == NULL) {
+        *attempt = DG_ATTEMPT_PASS;
+        return NULL;
+    }
+    if (socket->role != DG_ROLE_DISTRIBUTION_INCOMING) {
+        return socket;
+    }
+    *attempt = decide(socket, fd, sending, result, &decided);
+    return decided ? NULL : socket;
 }
 
 bool dg_is_guarded(int fd)

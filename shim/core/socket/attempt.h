@@ -21,10 +21,14 @@ enum dg_attempt dg_attempt_of_channel(ssize_t value, ssize_t *result);
 /* Where the kernel would say EFAULT, we must not fall. Other wrong addresses are not found out. */
 bool dg_leads_nowhere(const struct iovec *vector, size_t count);
 
-/* Decides what a connection to our distribution listener is. *decided: it has an answer, and the
- * socket is unlocked; else it has a role by which to go on. */
-enum dg_attempt dg_attempt_distribution(struct dg_socket *socket, int fd, bool sending,
-                                        ssize_t *result, bool *decided);
+/*
+ * The (locked) socket of a call that receives or sends. NULL where the attempt ends here: the
+ * descriptor is none of ours, or is a connection to our distribution listener of which it is not
+ * known what it will be, or that it is nothing good. Nothing is sent there before the peer has
+ * spoken: who is connected to speaks second. *serial: see dg_table_lock_same().
+ */
+struct dg_socket *dg_attempt_begin(int fd, uint64_t *serial, bool sending, ssize_t *result,
+                                   enum dg_attempt *attempt);
 
 /* Whether a call with these flags waits. */
 bool dg_is_blocking(int fd, int flags);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "shim/core/core.h"
+#include "shim/core/elapsed.h"
 #include "shim/core/rules.h"
 #include "shim/core/socket/address.h"
 #include "shim/core/socket/arrival.h"
@@ -56,8 +57,7 @@ static double seconds_waited(const struct visitor *visitor)
 {
     struct timespec time = now();
 
-    return (double)(time.tv_sec - visitor->since.tv_sec) +
-           (double)(time.tv_nsec - visitor->since.tv_nsec) / 1e9;
+    return dg_seconds_between(&visitor->since, &time);
 }
 
 static void strike_out(size_t index)
@@ -206,8 +206,7 @@ static void receive_visitor(const struct dg_arrival *arrival, int listener)
 static int rest_left(void)
 {
     struct timespec time = now();
-    long left =
-        (rests_until.tv_sec - time.tv_sec) * 1000 + (rests_until.tv_nsec - time.tv_nsec) / 1000000;
+    long left = dg_milliseconds_between(&time, &rests_until);
 
     return left > 0 ? (int)left : 0;
 }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "shim/core/core.h"
+#include "shim/core/elapsed.h"
 #include "shim/core/socket/epmd_queue.h"
 #include "shim/core/socket/hooks.h"
 #include "shim/core/socket/show.h"
@@ -122,11 +123,6 @@ static int shorter(int a, int b)
     return b < 0 || a < b ? a : b;
 }
 
-static long milliseconds_between(const struct timespec *from, const struct timespec *to)
-{
-    return (to->tv_sec - from->tv_sec) * 1000 + (to->tv_nsec - from->tv_nsec) / 1000000;
-}
-
 /* What is left of the caller's time; -1 where it waits for ever. */
 static int time_left(const struct timeval *timeout, const struct timespec *start)
 {
@@ -138,7 +134,7 @@ static int time_left(const struct timeval *timeout, const struct timespec *start
     }
     clock_gettime(CLOCK_MONOTONIC, &now);
     left = timeout->tv_sec * 1000 + (timeout->tv_usec + 999) / 1000 -
-           milliseconds_between(start, &now);
+           dg_milliseconds_between(start, &now);
     return left > 0 ? (int)left : 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "shim/core/elapsed.h"
 #include "shim/core/rules.h"
 #include "shim/core/socket/address.h"
 #include "shim/core/socket/roles.h"
@@ -65,16 +66,12 @@ static int choose(const struct flight *coming, size_t limit, const char **reason
     return flights[oldest].fd;
 }
 
-static double seconds_between(const struct timespec *from, const struct timespec *to)
-{
-    return (double)(to->tv_sec - from->tv_sec) + (double)(to->tv_nsec - from->tv_nsec) / 1e9;
-}
-
 /* Who has been too long at it; -1: nobody. */
 static int choose_late(const struct flight *coming, double timeout)
 {
-    return count > 0 && seconds_between(&flights[0].since, &coming->since) > timeout ? flights[0].fd
-                                                                                     : -1;
+    return count > 0 && dg_seconds_between(&flights[0].since, &coming->since) > timeout
+               ? flights[0].fd
+               : -1;
 }
 
 /* The number may stand for something else by now: then it is left alone. */
@@ -163,7 +160,7 @@ bool dg_in_flight_is_late(int fd, double timeout)
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < count; i++) {
         if (flights[i].fd == fd) {
-            late = seconds_between(&flights[i].since, &now) > timeout;
+            late = dg_seconds_between(&flights[i].since, &now) > timeout;
             break;
         }
     }

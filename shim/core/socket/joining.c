@@ -6,6 +6,7 @@
 
 #include "shim/core/socket/claim.h"
 #include "shim/core/tls/buffer.h"
+#include "shim/core/tls/vector.h"
 #include "shim/core/wire/dist_handshake.h"
 
 enum {
@@ -199,22 +200,6 @@ static void end_message(struct dg_socket *socket, int fd)
     finish(socket);
 }
 
-static size_t copy_out(const struct dg_buffer *from, const struct iovec *vector, int count)
-{
-    size_t given = 0;
-
-    for (int i = 0; i < count; i++) {
-        size_t left = dg_buffer_size(from) - given;
-        size_t part = vector[i].iov_len < left ? vector[i].iov_len : left;
-
-        if (part > 0) {
-            memcpy(vector[i].iov_base, from->bytes + from->start + given, part);
-            given += part;
-        }
-    }
-    return given;
-}
-
 static bool is_received(const struct dg_joining *joining)
 {
     return joining->handshake.over && joining->length_have == 0;
@@ -244,7 +229,8 @@ ssize_t dg_joining_receive(struct dg_socket *socket, int fd, const struct iovec 
     if (got <= 0) {
         return got;
     }
-    given = copy_out(&joining->in, vector, count);
+    given = dg_vector_fill(vector, count, joining->in.bytes + joining->in.start,
+                           dg_buffer_size(&joining->in));
     if (!peek) {
         dg_buffer_take(&joining->in, given);
         if (dg_buffer_size(&joining->in) == 0) {
@@ -376,23 +362,13 @@ static bool is_sent(const struct dg_joining *joining)
     return joining->handshake.over && !joining->held && dg_buffer_size(&joining->out) == 0;
 }
 
-static bool is_empty(const struct iovec *vector, int count)
-{
-    size_t size = 0;
-
-    for (int i = 0; i < count; i++) {
-        size += vector[i].iov_len;
-    }
-    return size == 0;
-}
-
 ssize_t dg_joining_send(struct dg_socket *socket, int fd, const struct iovec *vector, int count)
 {
     struct dg_joining *joining = socket->joining;
     ssize_t taken;
     size_t skip;
 
-    if (joining == NULL || is_sent(joining) || is_empty(vector, count)) {
+    if (joining == NULL || is_sent(joining) || dg_vector_size(vector, count) == 0) {
         return dg_channel_send(socket->channel, fd, vector, count);
     }
     if (!flush(socket, fd)) {

@@ -16,6 +16,7 @@
 #include "shim/core/socket/roles.h"
 #include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
+#include "shim/core/tls/vector.h"
 
 /* Calls that take nothing from the stream, and never wait. */
 #define ASIDE (MSG_OOB | MSG_ERRQUEUE)
@@ -25,17 +26,9 @@ static enum dg_attempt receive_request(struct dg_socket *socket, const struct ms
                                        bool peek, ssize_t *result)
 {
     struct dg_request *request = socket->request;
-    size_t given = 0;
+    size_t given = dg_vector_fill(message->msg_iov, (int)message->msg_iovlen,
+                                  request->bytes + request->taken, request->size - request->taken);
 
-    for (size_t i = 0; i < message->msg_iovlen; i++) {
-        size_t left = request->size - request->taken - given;
-        size_t part = message->msg_iov[i].iov_len < left ? message->msg_iov[i].iov_len : left;
-
-        if (part > 0) {
-            memcpy(message->msg_iov[i].iov_base, request->bytes + request->taken + given, part);
-            given += part;
-        }
-    }
     request->taken += peek ? 0 : given;
     if (request->taken == request->size) {
         free(request);
@@ -82,15 +75,9 @@ static enum dg_attempt receive_guarded(struct dg_socket *socket, int fd, struct 
 /* What was taken from the kernel before it was known that the program may have it. */
 static size_t give_kept(struct dg_socket *socket, const struct msghdr *message, bool peek)
 {
-    size_t given = 0;
+    size_t given = dg_vector_fill(message->msg_iov, (int)message->msg_iovlen, socket->first,
+                                  socket->first_kept);
 
-    for (size_t i = 0; i < message->msg_iovlen && given < socket->first_kept; i++) {
-        size_t left = socket->first_kept - given;
-        size_t part = message->msg_iov[i].iov_len < left ? message->msg_iov[i].iov_len : left;
-
-        memcpy(message->msg_iov[i].iov_base, socket->first + given, part);
-        given += part;
-    }
     if (!peek) {
         socket->first_kept = (uint8_t)(socket->first_kept - given);
         memmove(socket->first, socket->first + given, socket->first_kept);
@@ -212,21 +199,11 @@ static enum dg_attempt receive_incoming(struct dg_socket *socket, int fd, struct
 static enum dg_attempt receive_once(int fd, uint64_t *serial, struct msghdr *message, int flags,
                                     ssize_t *result)
 {
-    struct dg_socket *socket;
     enum dg_attempt attempt;
-    bool decided;
+    struct dg_socket *socket = dg_attempt_begin(fd, serial, false, result, &attempt);
 
-    if (!dg_table_lock_same(fd, serial, &socket)) {
-        return dg_attempt_failed(result, EBADF);
-    }
     if (socket == NULL) {
-        return DG_ATTEMPT_PASS;
-    }
-    if (socket->role == DG_ROLE_DISTRIBUTION_INCOMING) {
-        attempt = dg_attempt_distribution(socket, fd, false, result, &decided);
-        if (decided) {
-            return attempt;
-        }
+        return attempt;
     }
     switch ((enum dg_role)socket->role) {
     case DG_ROLE_INCOMING:

@@ -16,23 +16,14 @@
 #include "shim/core/socket/roles.h"
 #include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
-
-static size_t vector_size(const struct iovec *vector, int count)
-{
-    size_t size = 0;
-
-    for (int i = 0; i < count; i++) {
-        size += vector[i].iov_len;
-    }
-    return size;
-}
+#include "shim/core/tls/vector.h"
 
 /* Of the VM alone is it known that it queues and comes back at once; and before the peer is
  * admitted there is nothing to gather. */
 static bool is_to_gather(struct dg_socket *socket, const struct iovec *vector, int count)
 {
     return dg_core.program.kind == DG_PROGRAM_VM && socket->joining == NULL && !socket->epmd &&
-           dg_gathering_waits(&socket->gathering, vector_size(vector, count));
+           dg_gathering_waits(&socket->gathering, dg_vector_size(vector, count));
 }
 
 static enum dg_attempt send_guarded(struct dg_socket *socket, int fd, const struct iovec *vector,
@@ -87,23 +78,12 @@ static enum dg_attempt decide_sending(struct dg_socket *socket, int fd, const st
 static enum dg_attempt send_once(int fd, uint64_t *serial, const struct iovec *vector, int count,
                                  ssize_t *result)
 {
-    struct dg_socket *socket;
     enum dg_attempt attempt;
+    struct dg_socket *socket = dg_attempt_begin(fd, serial, true, result, &attempt);
     bool decided;
 
-    if (!dg_table_lock_same(fd, serial, &socket)) {
-        return dg_attempt_failed(result, EBADF);
-    }
     if (socket == NULL) {
-        return DG_ATTEMPT_PASS;
-    }
-    /* Who is connected to speaks second; nothing is to be sent before it is known what the peer
-     * speaks. */
-    if (socket->role == DG_ROLE_DISTRIBUTION_INCOMING) {
-        attempt = dg_attempt_distribution(socket, fd, true, result, &decided);
-        if (decided) {
-            return attempt;
-        }
+        return attempt;
     }
     switch ((enum dg_role)socket->role) {
     case DG_ROLE_EPMD_ASKING:
@@ -271,7 +251,7 @@ static void hang_up_on_slow(int fd, enum dg_attempt attempt)
  * call. */
 static bool is_unfinished(const struct msghdr *message, enum dg_attempt attempt, ssize_t result)
 {
-    return result >= 0 ? (size_t)result < vector_size(message->msg_iov, (int)message->msg_iovlen)
+    return result >= 0 ? (size_t)result < dg_vector_size(message->msg_iov, (int)message->msg_iovlen)
                        : attempt == DG_ATTEMPT_WAIT;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "shim/core/elapsed.h"
 #include "shim/core/tls/channel_parts.h"
 #include "shim/core/tls/internal.h"
 
@@ -91,16 +92,6 @@ void dg_channel_end(struct dg_channel *channel, int fd)
     if (channel->state == DG_CHANNEL_FAILED) {
         ERR_clear_error();
     }
-}
-
-size_t dg_vector_size(const struct iovec *vector, int count)
-{
-    size_t size = 0;
-
-    for (int i = 0; i < count; i++) {
-        size += vector[i].iov_len;
-    }
-    return size;
 }
 
 ssize_t dg_channel_answer(ssize_t value, int error)
@@ -228,8 +219,7 @@ double dg_channel_age(const struct dg_channel *channel)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - channel->started.tv_sec) +
-           (double)(now.tv_nsec - channel->started.tv_nsec) / 1e9;
+    return dg_seconds_between(&channel->started, &now);
 }
 
 bool dg_channel_was_answered(const struct dg_channel *channel)

@@ -74,8 +74,6 @@ uint64_t dg_channel_clock(void);
 bool dg_channel_begin(struct dg_channel *channel, int fd, struct dg_scratch **scratch);
 void dg_channel_end(struct dg_channel *channel, int fd);
 
-size_t dg_vector_size(const struct iovec *vector, int count);
-
 /* Sets errno and returns the value. */
 ssize_t dg_channel_answer(ssize_t value, int error);
 

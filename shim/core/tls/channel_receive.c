@@ -7,6 +7,7 @@
 
 #include "shim/core/tls/channel_parts.h"
 #include "shim/core/tls/internal.h"
+#include "shim/core/tls/vector.h"
 
 /* Where receive puts plaintext: the caller's vector, as far as it was filled. */
 struct sink {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "shim/core/tls/channel_parts.h"
+#include "shim/core/tls/vector.h"
 
 enum {
     /* What a program may write before the handshake is through. The VM writes one name message of

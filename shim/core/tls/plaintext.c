@@ -1,11 +1,11 @@
 #include "shim/core/tls/plaintext.h"
 
+#include "shim/core/tls/vector.h"
+
 void dg_plaintext_open(struct dg_plaintext *plaintext, const struct iovec *vector, int count)
 {
-    *plaintext = (struct dg_plaintext){.vector = vector, .count = count};
-    for (int i = 0; i < count; i++) {
-        plaintext->left += vector[i].iov_len;
-    }
+    *plaintext = (struct dg_plaintext){
+        .vector = vector, .count = count, .left = dg_vector_size(vector, count)};
 }
 
 size_t dg_plaintext_take(struct dg_plaintext *plaintext, const uint8_t **bytes, size_t limit)
