@@ -4,14 +4,14 @@
 # printed. Whatever happens: what arrives is a prefix of what was sent; a lost connection is noticed on both sides; the next
 # message makes a new one; nothing is in plaintext, and nothing stays behind.
 #
-#     make test-faults RUNS=500 [SEED=N]     SEED=N RUNS=1 repeats the run of this seed
+#     make test-faults RUNS=500 [TLS=1.2] [SEED=N]     SEED=N RUNS=1 repeats the run of this seed
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Faults qw(drawn is_final describe_run);
 use Distguard::Lab;
-use Distguard::Lab::Epmd qw(EPMD_PORT epmd_pid fds_of memory_of);
+use Distguard::Lab::Epmd qw(EPMD_PORT epmd_pid fds_of median memory_of);
 use Distguard::Lab::FaultProxy;
 use Distguard::Lab::Process;
 use Distguard::Lab::Wait qw(wait_for wait_until);
@@ -22,12 +22,12 @@ use Time::HiRes qw(time);
 
 use constant {
     RUNS        => $ENV{RUNS} // 40,
+    TLS         => $ENV{TLS} // '1.3 1.2',
     SEED        => $ENV{SEED} // int(time) % 1_000_000_000,
     NODE_PORT   => 9500,
-    TICK_TIME   => 2,
-    SETUP_TIME  => 2,
+    TICK_TIME   => 3,
+    SETUP_TIME  => 3,
     REACH       => 10_000,   # milliseconds
-    GROWTH_KIB  => 8192,
     MARK        => 'Winnetou and Old Shatterhand',
 };
 
@@ -51,16 +51,28 @@ for my $pair ([$alpha, $beta], [$beta, $alpha]) {
 }
 my $proxy = Distguard::Lab::FaultProxy->start($middle, \@hosts, [NODE_PORT, EPMD_PORT], [MARK, '@alpha.lab', '@beta.lab']);
 
+# What may be kept: the VM's allocators come and go by megabytes, libc's by much less.
+my %GROWTH_KIB = (resident => 8192, libc => 512);
+
+my %QUIET = (plan => { node => [], epmd => [] }, fault => undef, at => undef);
+
 # --- the nodes ---
 
-# One scheduler, so that the allocators of many do not hide what is kept.
+# One scheduler and one arena, so that many allocators do not hide what is kept, and the VM's own memory not from libc.
 sub nodes {
     my (%option) = @_;
-    my @args = (qw(+S 1 -connect_all false -kernel dist_auto_connect never -kernel net_ticktime), TICK_TIME, qw(-kernel net_setuptime), SETUP_TIME,
-        qw(-kernel inet_dist_listen_min), NODE_PORT, qw(-kernel inet_dist_listen_max), NODE_PORT);
-    my @nodes = map { $_->node('n@' . $_->name . '.lab', long => 1, args => \@args, %option) } @hosts;
+    my %kernel = (dist_auto_connect => 'never', net_ticktime => TICK_TIME, net_setuptime => SETUP_TIME,
+        inet_dist_listen_min => NODE_PORT, inet_dist_listen_max => NODE_PORT);
+    my @args = (qw(+S 1 +Musac false -connect_all false), map { ('-kernel', $_, $kernel{$_}) } sort keys %kernel);
+    my @nodes = map { $_->node('n@' . $_->name . '.lab', long => 1, args => \@args, %option,
+        env => { MALLOC_ARENA_MAX => 1, %{ $option{env} // {} } }) } @hosts;
     is($_->call('dg_lab_faults:start()'), 'ok', $_->name . ' is there') for @nodes;
     return @nodes;
+}
+
+sub stop_all {
+    $_->stop for @_;
+    $_->stop_epmd for @hosts;
 }
 
 my @STATE = qw(received sent doing connected ups downs down_at wrong);
@@ -96,19 +108,22 @@ sub part {
 
 # --- a run ---
 
-# What is wrong with how a run went: nothing, in the best case. Tells in `seen` what there was to see.
-sub run {
-    my ($nodes, $number, $run, $seen) = @_;
-    my @peers = reverse @$nodes;
+# Tells all of what is about to come. Who connects is the run's `side`.
+sub prepare {
+    my ($nodes, $number, $run) = @_;
     for my $side (0, 1) {
-        my $sizes = join ',', @{ $run->{sizes}[$side] };
-        $nodes->[$side]->call("dg_lab_faults:prepare($number, " . $peers[$side]->atom . ", [$sizes], 5000)");
+        my ($peer, $sizes) = ($nodes->[ 1 - $side ]->atom, join ',', @{ $run->{sizes}[$side] });
+        $nodes->[$side]->call("dg_lab_faults:prepare($number, $peer, [$sizes], 5000)");
     }
-    $proxy->plan(NODE_PORT, @{ $run->{plan}{node} }) if @{ $run->{plan}{node} };
-    $proxy->plan(EPMD_PORT, @{ $run->{plan}{epmd} }) if @{ $run->{plan}{epmd} };
+    $proxy->plan($_->[0], @{ $_->[1] }) for grep { @{ $_->[1] } } [NODE_PORT, $run->{plan}{node}], [EPMD_PORT, $run->{plan}{epmd}];
+}
 
-    my $side = $run->{side};
-    my $joined = $nodes->[$side]->call('net_kernel:connect_node(' . $peers[$side]->atom . ')') eq 'true';
+# Connects, and waits until all has arrived, or all is over; if something happened that no connection outlives, until it is over.
+sub watch {
+    my ($nodes, $run) = @_;
+    my $side   = $run->{side};
+    my $joined = $nodes->[$side]->call('net_kernel:connect_node(' . $nodes->[ 1 - $side ]->atom . ')') eq 'true';
+    my $answered = time;
     my @count = map { scalar @$_ } @{ $run->{sizes} };
     my $whole = sub { !grep { $_[$_]{received} != $count[ 1 - $_ ] || !is_idle($_[$_]) } 0, 1 };
     my $over  = sub { (!$joined || $_[$side]{downs}) && !grep { is_connected($_) || !is_idle($_) } @_ };
@@ -117,29 +132,49 @@ sub run {
     my %happened = map { %{ $_->{happened} } } @connections;
     my $final = %happened && is_final($run);
     ($ended, @states) = when_states($nodes, $notice, $over) if $final;
+    return { joined => $joined, answered => $answered, count => \@count, whole => $whole->(@states) ? 1 : 0, ended => $ended,
+        states => \@states, connections => \@connections, happened => \%happened, final => $final };
+}
 
+sub judge {
+    my ($run, $saw) = @_;
+    my ($joined, $happened, $states) = @$saw{qw(joined happened states)};
     my @wrong;
-    push @wrong, 'nothing comes to an end' if !$ended;
-    push @wrong, 'what is no prefix arrived' if grep { $_->{wrong} ne '[]' || $_->{ups} > 1 } @states;
-    push @wrong, 'more arrived than was sent' if grep { $states[$_]{received} > $count[ 1 - $_ ] } 0, 1;
-    push @wrong, 'not all arrived' if $joined && !$whole->(@states) && (!%happened || $run->{at} eq 'epmd');
-    push @wrong, 'they do not meet' if !%happened && !$joined;
-    push @wrong, 'there was plaintext' if grep { @{ $_->{seen} } } @connections;
-    push @wrong, 'the other was not spoken to' if !@connections;
-    $seen->{$_} += 1 for map { /:(\w+)/ } keys %happened;
-    if ($final && $ended) {
-        my $took = max(map { $_->{down_at} / 1000 - (values %happened)[0] } grep { $_->{downs} } @states) // 0;
-        $seen->{slowest} = max($seen->{slowest} // 0, $took);
-    }
-    $seen->{'handshake failed'}++ if !$joined;
-    $seen->{messages} += sum(map { $_->{received} } @states);
-    if (%happened && $ended) {
+    push @wrong, 'nothing comes to an end' if !$saw->{ended};
+    push @wrong, 'what is no prefix arrived' if grep { $_->{wrong} ne '[]' || $_->{ups} > 1 } @$states;
+    push @wrong, 'more arrived than was sent' if grep { $states->[$_]{received} > $saw->{count}[ 1 - $_ ] } 0, 1;
+    push @wrong, 'not all arrived' if $joined && !$saw->{whole} && (!%$happened || $run->{at} eq 'epmd');
+    push @wrong, 'they do not meet' if !%$happened && !$joined;
+    push @wrong, 'there was plaintext' if grep { @{ $_->{seen} } } @{ $saw->{connections} };
+    push @wrong, 'the other was not spoken to' if !@{ $saw->{connections} };
+    return @wrong;
+}
+
+# For the sum at the end.
+sub remember {
+    my ($seen, $run, $saw) = @_;
+    $seen->{count}{$_}++ for map { /:(\w+)/ } keys %{ $saw->{happened} };
+    $seen->{count}{'connections that failed'}++ if !$saw->{joined};
+    $seen->{count}{'messages received'} += sum(map { $_->{received} } @{ $saw->{states} });
+    return if !$saw->{final} || !$saw->{ended};
+    my $noticed = max(($saw->{joined} ? () : $saw->{answered}), map { $_->{down_at} / 1000 } grep { $_->{downs} } @{ $saw->{states} });
+    push @{ $seen->{ $run->{fault} =~ /half|close|reset/ ? 'hung up' : 'lost' } }, $noticed - (values %{ $saw->{happened} })[0];
+}
+
+# What is wrong with how a run went: nothing, in the best case; and what was seen of it.
+sub run {
+    my ($nodes, $number, $run, $seen) = @_;
+    prepare($nodes, $number, $run);
+    my $saw = watch($nodes, $run);
+    my @wrong = judge($run, $saw);
+    remember($seen, $run, $saw);
+    if (%{ $saw->{happened} } && $saw->{ended}) {
         $proxy->finish;
         push @wrong, recovery($nodes, $number, $seen);
     }
     push @wrong, 'they do not part' if !part($nodes);
     $proxy->finish;
-    return (\@wrong, \@states, \@connections);
+    return (\@wrong, $saw);
 }
 
 # The network is good again: an ordinary message gets through, and makes the connection that it takes.
@@ -148,8 +183,8 @@ sub recovery {
     my $from = $number % 2;
     my $took = $nodes->[$from]->call('dg_lab_faults:reach(' . $nodes->[ 1 - $from ]->atom . ', ' . REACH . ')');
     return 'no message gets through any more' if $took eq 'never';
-    $seen->{'slowest to reconnect'} = max($seen->{'slowest to reconnect'} // 0, $took / 1000);
-    my @plain = map { @{ $_->{seen} } } $proxy->finish;
+    push @{ $seen->{reached} }, $took / 1000;
+    my @plain = map { @{ $_->{seen} } } $proxy->report;
     return @plain ? 'there was plaintext' : ();
 }
 
@@ -159,10 +194,12 @@ sub processes { my ($nodes) = @_; return ((map { $_->pid } @$nodes), map { epmd_
 
 sub descriptors { [map { fds_of($_) } @_] }
 
+# Of each process, in KiB: all that it has, and what libc allocated, which is the library's and OpenSSL's.
 sub memory {
     my ($nodes, @pids) = @_;
     $_->call('[erlang:garbage_collect(P) || P <- processes()], ok') for @$nodes;
-    return [map { memory_of($_) } @pids];
+    my @heaps = map { Distguard::Lab::Process::slurp("/proc/$_/smaps") =~ /\[heap\]\n(?:.*\n)*?Rss: +(\d+) kB/ ? $1 : 0 } @pids;
+    return { resident => [map { memory_of($_) } @pids], libc => \@heaps };
 }
 
 # The connections that the processes themselves know of.
@@ -177,60 +214,97 @@ sub listed {
 subtest 'control: without the library a flipped bit is delivered and seen, and so is plaintext' => sub {
     my @nodes = nodes();
     my %seen;
-    my %quiet = (seed => 0, side => 0, sizes => [[1 << 20], [1]], plan => { node => [], epmd => [] });
-    my ($wrong) = run(\@nodes, 1, { %quiet }, \%seen);
+    my %large = (side => 0, sizes => [[1 << 20], [1]]);
+    my ($wrong) = run(\@nodes, 1, { %large, %QUIET }, \%seen);
     is_deeply($wrong, ['there was plaintext'], 'the mark is seen');
     local $notice = TICK_TIME;
     my $fault = 'out:flip@100000:0';
-    ($wrong, my $states) = run(\@nodes, 2, { %quiet, plan => { node => [$fault], epmd => [] }, fault => $fault, at => 'node' }, \%seen);
+    ($wrong, my $saw) = run(\@nodes, 2, { %large, plan => { node => [$fault], epmd => [] }, fault => $fault, at => 'node' }, \%seen);
     ok(scalar(grep { $_ eq 'what is no prefix arrived' } @$wrong), 'other bytes than were sent are noticed') or diag explain $wrong;
-    like($states->[1]{wrong}, qr/other_bytes/, 'by their hash');
-    is($seen{flip}, 1, 'one bit was flipped');
+    like($saw->{states}[1]{wrong}, qr/other_bytes/, 'by their hash');
+    is($seen{count}{flip}, 1, 'one bit was flipped');
     ok(scalar(grep { $_ eq 'nothing comes to an end' } @$wrong), 'that the connection stays is noticed') or diag explain $wrong;
-    $_->stop for @nodes;
-    $_->stop_epmd for @hosts;
+    stop_all(@nodes);
 };
 
 # --- at work ---
 
-subtest RUNS . ' runs, beginning with seed ' . SEED() => sub {
-    plan skip_all => 'a control run' if !$alpha->shim_env;
-    $_->shim(conf => { tls => { handshake_timeout => '2.0' } }) for @hosts;
-    my @nodes = nodes(shim => 1);
-    my (%seen, $memory);
-    my $harmless = { %{ drawn(SEED) }, plan => { node => [], epmd => [] } };
+# Two guarded nodes that speak this version of TLS, at most.
+sub guarded_nodes {
+    my ($version) = @_;
+    my %tls = (handshake_timeout => '2.0', $version eq '1.2' ? (min_version => \'"1.2"') : ());
+    $_->shim(conf => { tls => \%tls }) for @hosts;
+    return nodes(shim => 1) if $version ne '1.2';
+    my $limit = $lab->dir . '/tls12.so';
+    $lab->must(qw(cc -shared -fPIC -o), $limit, $lab->root . '/tests/peers/tls12.c');
+    return nodes(shim => 1, env => { LD_PRELOAD => $lab->library . ":$limit" });
+}
+
+# One run with what must hold behind it; true if all is well.
+sub run_is_well {
+    my ($nodes, $number, $version, $seen, $pids, $descriptors) = @_;
+    my $run   = drawn(SEED + $number);
+    my $began = time;
+    my ($wrong, $saw) = eval { run($nodes, $number, $run, $seen) };
+    $wrong //= ["a node does not answer: $@"];
+    my $now;
+    wait_for($notice, sub { "@{ $now = descriptors(@$pids) }" eq "@$descriptors" })
+        or push @$wrong, "descriptors: from @$descriptors to @$now";
+    return 1 if ok(!@$wrong, sprintf '%s (%.1f s)', describe_run($run), time - $began);
+    diag join '; ', @$wrong;
+    diag explain @$saw{qw(states connections)} if $saw;
+    diag "to repeat it: make test-faults RUNS=1 TLS=$version SEED=$run->{seed}";
+    return 0;
+}
+
+# So many runs, from the first seed on, until one fails.
+sub runs {
+    my ($version, $count) = @_;
+    my @nodes = guarded_nodes($version);
     for my $side (0, 1) {
-        my ($wrong, $states) = run(\@nodes, $side, { %$harmless, side => $side }, {});
-        is_deeply($wrong, [], 'warmed up') or diag explain $states;
+        my ($wrong, $saw) = run(\@nodes, $side, { %{ drawn(SEED) }, %QUIET, side => $side }, {});
+        is_deeply($wrong, [], 'warmed up') or diag explain $saw->{states};
     }
     my @pids = processes(\@nodes);
     my $descriptors = descriptors(@pids);
-    my $listed = listed(@pids);
-    my $begin = time;
-    my $settled = int(RUNS / 4);
-    my $failures = 0;
-    for my $number (0 .. RUNS - 1) {
-        my $run = drawn(SEED + $number);
-        my $began = time;
-        my ($wrong, $states, $connections) = run(\@nodes, $number, $run, \%seen);
-        my $now;
-        wait_for($notice, sub { "@{ $now = descriptors(@pids) }" eq "@$descriptors" })
-            or push @$wrong, "descriptors: from @$descriptors to @$now";
-        if (!ok(!@$wrong, sprintf '%s (%.1f s)', describe_run($run), time - $began)) {
-            diag join '; ', @$wrong;
-            diag explain $states, $connections;
-            last if ++$failures == 3;
-        }
+    my $listed  = listed(@pids);
+    my $settled = int($count / 4);
+    my (%seen, $memory);
+    for my $number (0 .. $count - 1) {
         $memory = memory(\@nodes, @pids) if $number == $settled;
+        run_is_well(\@nodes, $number, $version, \%seen, \@pids, $descriptors) or return stop_all(@nodes);
     }
-    note sprintf '%.2f s each', (time - $begin) / RUNS;
-    note "$_: $seen{$_}" for sort keys %seen;
+    sum_up(\%seen);
+    cmp_ok(median(@{ $seen{'hung up'} }), '<', TICK_TIME / 2, 'who is hung up on does not wait for a tick to notice')
+        if @{ $seen{'hung up'} // [] } >= 5;
     is_deeply([processes(\@nodes)], \@pids, 'no node and no EPMD has died');
     is_deeply(listed(@pids), $listed, 'they list the same connections as in the beginning');
     my $after = memory(\@nodes, @pids);
-    my @growth = map { $after->[$_] - $memory->[$_] } 0 .. $#pids;
-    note "memory since run $settled, from @$memory KiB: grown by @growth";
-    cmp_ok(max(@growth), '<', GROWTH_KIB, 'memory') or diag "from @$memory to @$after";
-};
+    for my $kind (sort keys %GROWTH_KIB) {
+        my @before = @{ $memory->{$kind} };
+        my @growth = map { $after->{$kind}[$_] - $before[$_] } 0 .. $#pids;
+        cmp_ok(max(@growth), '<', $GROWTH_KIB{$kind}, "$kind memory, from @before KiB, has grown by @growth since run $settled");
+    }
+    like(($alpha->log(qr/event=admitted/))[-1], qr/ version=TLSv\Q$version\E /, 'the version is the one meant');
+    stop_all(@nodes);
+}
+
+sub sum_up {
+    my ($seen) = @_;
+    note "$_: $seen->{count}{$_}" for sort keys %{ $seen->{count} };
+    for (['hung up', 'who is hung up on notices'], ['lost', 'other losses are noticed'], ['reached', 'the nodes meet again']) {
+        my ($kind, $what) = @$_;
+        my @seconds = @{ $seen->{$kind} // [] } or next;
+        note sprintf '%s after %.2f s, in the median of %d, and %.2f s at most', $what, median(@seconds), scalar @seconds, max(@seconds);
+    }
+}
+
+for my $version (split ' ', TLS) {
+    my $count = $version eq '1.3' || $ENV{TLS} ? RUNS : int((RUNS + 3) / 4);
+    subtest "TLS $version: $count runs, beginning with seed " . SEED() => sub {
+        plan skip_all => 'a control run' if !$alpha->shim_env;
+        runs($version, $count);
+    };
+}
 
 done_testing;

@@ -59,7 +59,7 @@ sub place {
     return ($direction, int($kind < 0.4 ? rand($handshakes / 4) : $kind < 0.55 ? rand($handshakes) : rand $bytes->{$direction}));
 }
 
-# At most half a second's waiting each.
+# At most some quarter of a second's waiting each: the nodes are not to lose patience, on a machine with much to do either.
 sub shape {
     my ($direction, $at) = place(@_);
     my $kind = rand;
@@ -67,13 +67,13 @@ sub shape {
     if ($kind < 0.6) {
         my ($least, $most) = @{ ([1, 1], [1, 1], [1, 8], [1, 100], [1, 1460], [1000, 20000])[rand 6] };
         my $wait = (0, 0, 0.1, 1, 10)[rand 5];
-        my $count = min(10 ** rand(3.5), $wait ? 500 / ($wait + 1) : 3000);
+        my $count = min(10 ** rand(3.5), $wait ? 200 / ($wait + 1) : 3000);
         $text = sprintf 'pieces@%d:%d,%d,%d,%s', $at, $least, $most, 1 + $count, $wait;
     } elsif ($kind < 0.85) {
         my $wait = (1, 5, 20)[rand 3];
-        $text = sprintf 'gather@%d:%d,%d,%d', $at, 10 ** rand 5.5, 1 + rand(400 / $wait), $wait;
+        $text = sprintf 'gather@%d:%d,%d,%d', $at, 10 ** rand 5.5, 1 + rand(200 / $wait), $wait;
     } else {
-        $text = sprintf 'pause@%d:%d', $at, 1 + rand 500;
+        $text = sprintf 'pause@%d:%d', $at, 1 + rand 300;
     }
     return "$direction:$text";
 }
