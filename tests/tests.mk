@@ -87,7 +87,7 @@ test-programs: $(CHANNEL_PROGRAM) $(filter $(B)/%,$(CHOSEN)) $(if $(filter %/fuz
 test-faults: export RUNS ?= 500
 test-faults: export DISTGUARD_LAB_TIME_LIMIT ?= 7200
 test-faults:
-	tests/tools/install-packages test
+	tests/tools/install-packages system
 	$(MAKE) all
 	$(PROVE) --verbose tests/system/faults.t
 
