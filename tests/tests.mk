@@ -147,3 +147,4 @@ lint:
 -include $(UNIT_SRC:%.c=$(B)/obj/%.d) $(SUPPORT_SRC:%.c=$(B)/obj/%.d) $(B)/obj/tests/peers/channel.d $(UNIT_SRC:%.c=$(B)/asan/obj/%.d) $(TESTED_OBJ:$(B)/%.o=$(B)/asan/%.d)
 
 include tests/fuzz/fuzz.mk
+include tests/sanitized/sanitized.mk

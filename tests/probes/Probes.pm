@@ -82,11 +82,12 @@ profiles: {
 CONF
 }
 
-sub inert_env { return (LD_PRELOAD => library()) }
+# Behind the runtime of a sanitizer, where there is one.
+sub inert_env { return (LD_PRELOAD => join(':', $ENV{DISTGUARD_LAB_AHEAD} // (), library())) }
 
 sub guarded_env {
     my ($conf, @programs) = @_;
-    return (LD_PRELOAD => library(), DISTGUARD_CONF => $conf, DISTGUARD_PROGRAMS => join(':', @programs));
+    return (inert_env(), DISTGUARD_CONF => $conf, DISTGUARD_PROGRAMS => join(':', @programs));
 }
 
 1;

@@ -14,6 +14,8 @@ use constant {
     PLAIN     => $ENV{DISTGUARD_LAB_PLAIN},    # control runs: every node without the library
     OVER_IPV6 => scalar(($ENV{DISTGUARD_LAB_ERL_ARGS} // '') =~ /\binet6_tcp\b/),
     RUN_LIMIT => 60,
+    # What is loaded ahead of the library: the runtime of a sanitizer (tests/sanitizers/run-test).
+    AHEAD => $ENV{DISTGUARD_LAB_AHEAD},
 };
 
 # Nothing of the machine's own Erlang or distguard settings reaches a node.
@@ -229,7 +231,7 @@ sub shim_env {
     return () if PLAIN;
     $self->shim if !-e $self->conf_file;
     my $library = defined $otp ? $self->{lab}->tree($otp)->library : $self->{lab}->library;
-    return (LD_PRELOAD => $library, DISTGUARD_CONF => $self->conf_file);
+    return (LD_PRELOAD => join(':', (defined $otp ? () : AHEAD // ()), $library), DISTGUARD_CONF => $self->conf_file);
 }
 
 # The options of a node that speaks OTP's own TLS, with the host's certificate. `native` may name another pki, versions (as
