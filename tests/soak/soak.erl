@@ -43,7 +43,7 @@ pause(PerSecond) -> 1000 div PerSecond.
 
 report() ->
     Figures = persistent_term:get({?MODULE, figures}),
-    [{erlang_memory, erlang:memory(total)}, {processes, erlang:system_info(process_count)}, {ports, erlang:system_info(port_count)} |
+    [{findings, ets:info(soak_findings, size)}, {erlang_memory, erlang:memory(total)}, {processes, erlang:system_info(process_count)}, {ports, erlang:system_info(port_count)} |
      lists:zipwith(fun(Name, At) -> {Name, counters:get(Figures, At)} end, ?FIGURES, lists:seq(1, length(?FIGURES)))].
 
 findings() -> [Finding || {_, Finding} <- ets:tab2list(soak_findings)].
@@ -77,7 +77,7 @@ slowest(Milliseconds) ->
 found(Name, Count, What) ->
     add(Name, Count),
     case ets:info(soak_findings, size) of
-        Size when Size < ?FINDINGS -> ets:insert(soak_findings, {erlang:unique_integer([monotonic]), {Name, Count, What}});
+        Size when Size < ?FINDINGS -> ets:insert(soak_findings, {erlang:unique_integer([monotonic]), {erlang:system_time(millisecond), Name, Count, What}});
         _ -> ok
     end.
 

@@ -129,7 +129,22 @@ sub ask_reports {
     my ($self) = @_;
     for ($self->everywhere('soak:report()')) {
         my ($member, $report) = @$_;
-        $member->{beam}{report} = { $report =~ /\{(\w+),(\d+)\}/g } if defined $report;
+        next if !defined $report;
+        my $life = $member->{beam};
+        my $before = $life->{report}{findings} // 0;
+        $life->{report} = { $report =~ /\{(\w+),(\d+)\}/g };
+        # At once: who is killed next takes them along.
+        $self->ask_findings($member) if $life->{report}{findings} > $before;
+    }
+}
+
+sub ask_findings {
+    my ($self, $member) = @_;
+    for ($self->everywhere('soak:findings()', $member)) {
+        my ($told, $answer) = ($member->{beam}{told} // 0, $_->[1] // next);
+        my @all = $answer =~ /(\{\d{13},.*?)(?=,\{\d{13},|\]\z)/g;
+        $self->{found}->("$member->{name}: $_") for @all[$told .. $#all];
+        $member->{beam}{told} = @all;
     }
 }
 

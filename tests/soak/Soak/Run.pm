@@ -106,10 +106,6 @@ sub finish {
     $self->{next_status} = 0;
     $self->second;
     $self->sample;
-    for ($self->{cluster}->everywhere('soak:findings()')) {
-        my ($member, $answer) = @$_;
-        $self->found("$member->{name}: $answer") if ($answer // '') ne '[]';
-    }
 }
 
 # Waits; with a condition, until that holds, and tells whether it does.
@@ -206,11 +202,10 @@ sub measure {
     return $measured // ();
 }
 
-# What is resident of the C library's heap.
+# What is resident of the C library's heap. It may be several mappings: a daemon has one from before it was forked.
 sub heap {
     my ($pid) = @_;
-    my $maps = Distguard::Lab::Process::slurp("/proc/$pid/smaps");
-    return $maps =~ /\[heap\]\n(?:\w+: .*\n)*?Rss:\s*(\d+)/ ? 0 + $1 : 0;
+    return sum0(Distguard::Lab::Process::slurp("/proc/$pid/smaps") =~ /\[heap\]\n(?:\w+: .*\n)*?Rss:\s*(\d+)/g);
 }
 
 # Sums over all that ran.
