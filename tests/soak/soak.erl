@@ -155,7 +155,7 @@ pour(#stream{sent = Sent, acked = Acked, window = Window} = Stream) ->
         {ok, Next} when Next#stream.sent > Sent -> hear(Next, 0);
         {ok, Next} -> hear(Next, 5);
         {busy, Next} -> hear(Next, 5);
-        broken -> {broken, Stream}
+        {broken, _} = Broken -> Broken
     end.
 
 %% A second that was missed is not made up for.
@@ -176,7 +176,7 @@ send(#stream{to = To, sent = Sent, acked = Acked, size = Size} = Stream, Count) 
             Progress = if Acked =:= Sent -> now_ms(); true -> Stream#stream.progress end,
             send(Stream#stream{sent = Number, progress = Progress}, Count - 1);
         nosuspend -> {busy, Stream};
-        noconnect -> broken
+        noconnect -> {broken, Stream}
     end.
 
 hear(#stream{to = To, ref = Ref} = Stream, Pause) ->
