@@ -19,40 +19,26 @@
 
 static void print_strings(const char *key, const struct dg_string_list *strings)
 {
-    char *list = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&list, &size);
-    const char *separator = "";
+    char *list = dg_word("%s", "");
 
-    if (stream == NULL)
-        return;
-    for (size_t i = 0; i < strings->count; i++) {
-        (void)fprintf(stream, "%s%s", separator, strings->strings[i]);
-        separator = ",";
-    }
-    (void)fclose(stream);
+    for (size_t i = 0; i < strings->count; i++)
+        list = dg_word_join(list, ",", dg_word("%s", strings->strings[i]));
     dg_print_fact(key, "%s", list);
     free(list);
 }
 
 static void print_ports(const struct dg_port_list *ports)
 {
-    char *list = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&list, &size);
-    const char *separator = "";
+    char *list = dg_word("%s", "");
 
-    if (stream == NULL)
-        return;
     for (size_t i = 0; i < ports->count; i++) {
         const struct dg_port_range *range = &ports->ranges[i];
 
-        (void)fprintf(stream, range->first == range->last ? "%s%u" : "%s%u-%u", separator,
-                      range->first, range->last);
-        separator = ",";
+        list = dg_word_join(
+            list, ",",
+            dg_word(range->first == range->last ? "%u" : "%u-%u", range->first, range->last));
     }
-    (void)fclose(stream);
-    dg_print_fact("distribution.ports", "%s", size > 0 ? list : "none");
+    dg_print_fact("distribution.ports", "%s", ports->count > 0 ? list : "none");
     free(list);
 }
 

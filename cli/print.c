@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cli/wording.h"
+
 #define KEY_WIDTH 31
 
 static const char *section = "";
@@ -16,17 +18,12 @@ bool dg_print_for_people(void)
 
 void dg_print_fact(const char *key, const char *format, ...)
 {
-    char *value = NULL;
+    char *value;
     va_list arguments;
-    int size;
 
     va_start(arguments, format);
-    size = vasprintf(&value, format, arguments);
+    value = dg_word_arguments(format, arguments);
     va_end(arguments);
-    if (size < 0) {
-        (void)fputs("distguard: out of memory\n", stderr);
-        exit(EXIT_FAILURE);
-    }
     /* A value is one line, and no terminal obeys it. */
     for (char *c = value; *c != '\0'; c++) {
         if ((unsigned char)*c < ' ' || *c == '\x7f')

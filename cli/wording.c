@@ -7,19 +7,25 @@
 #include "cli/message.h"
 #include "policy/pin.h"
 
-char *dg_word(const char *format, ...)
+char *dg_word_arguments(const char *format, va_list arguments)
 {
     char *text = NULL;
-    va_list arguments;
-    int size;
 
-    va_start(arguments, format);
-    size = vasprintf(&text, format, arguments);
-    va_end(arguments);
-    if (size < 0) {
+    if (vasprintf(&text, format, arguments) < 0) {
         dg_complain("out of memory");
         exit(EXIT_FAILURE);
     }
+    return text;
+}
+
+char *dg_word(const char *format, ...)
+{
+    va_list arguments;
+    char *text;
+
+    va_start(arguments, format);
+    text = dg_word_arguments(format, arguments);
+    va_end(arguments);
     return text;
 }
 
@@ -67,8 +73,7 @@ char *dg_word_network_rule(const struct dg_network_rule *rule)
     return with_place(network, &rule->place);
 }
 
-/* "LISTSEPARATORITEM"; both are freed. */
-static char *join(char *list, const char *separator, char *item)
+char *dg_word_join(char *list, const char *separator, char *item)
 {
     char *text = dg_word("%s%s%s", list, list[0] == '\0' ? "" : separator, item);
 
@@ -79,7 +84,7 @@ static char *join(char *list, const char *separator, char *item)
 
 static char *append(char *list, char *item)
 {
-    return join(list, ", ", item);
+    return dg_word_join(list, ", ", item);
 }
 
 char *dg_word_rules(const struct dg_bind_list *rules)
@@ -107,16 +112,16 @@ static char *word_criteria(const struct dg_peer_rule *rule)
     char network[DG_NETWORK_TEXT], pin[DG_PIN_TEXT];
 
     if (rule->dns != NULL)
-        text = join(text, " and ", dg_word("dns %s", rule->dns));
+        text = dg_word_join(text, " and ", dg_word("dns %s", rule->dns));
     if (rule->ip.host.family != DG_FAMILY_NONE) {
         dg_network_print(&rule->ip, network);
-        text = join(text, " and ", dg_word("ip %s", network));
+        text = dg_word_join(text, " and ", dg_word("ip %s", network));
     }
     if (rule->uri != NULL)
-        text = join(text, " and ", dg_word("uri %s", rule->uri));
+        text = dg_word_join(text, " and ", dg_word("uri %s", rule->uri));
     if (rule->pinned) {
         dg_pin_print(rule->spki, pin);
-        text = join(text, " and ", dg_word("spki %s", pin));
+        text = dg_word_join(text, " and ", dg_word("spki %s", pin));
     }
     return text;
 }
@@ -126,10 +131,10 @@ char *dg_word_peer_rule(const struct dg_peer_rule *rule)
     char *nodes = dg_word("%s", ""), *what, *text;
 
     for (size_t i = 0; i < rule->nodes.count; i++)
-        nodes = join(nodes, " or ", dg_word("%s", rule->nodes.strings[i]));
+        nodes = dg_word_join(nodes, " or ", dg_word("%s", rule->nodes.strings[i]));
     if (rule->nodes.count == 0)
-        nodes = join(nodes, "", dg_word("any node"));
-    what = join(word_criteria(rule), ", as ", nodes);
+        nodes = dg_word_join(nodes, "", dg_word("any node"));
+    what = dg_word_join(word_criteria(rule), ", as ", nodes);
     text = with_place(what, &rule->place);
     free(what);
     return text;

@@ -71,26 +71,14 @@ static int explain_peer(const struct dg_question *question, const char *address)
     const struct dg_network_list *list = question->role == DG_ASKED_EPMD
                                              ? &question->policy->epmd.allow_from
                                              : &question->policy->distribution.allow_from;
-    bool open;
-    const struct dg_network_rule *rule = dg_policy_allows(list, &question->host, &open);
-    const char *group = dg_question_group(question);
-    char *text, *because;
-    int status;
+    bool allowed;
+    char *because = dg_question_allows(question, list, "allow_from", &allowed);
+    int status = allowed ? explain_transport(question, because)
+                         : dg_answer_refused("%s is not within %s; the connection is closed, and "
+                                             "the program never sees it",
+                                             address, because);
 
-    if (!open && rule == NULL) {
-        text = dg_word_network_rules(list);
-        status = dg_answer_refused("%s is not within %s.allow_from, %s; the connection is closed, "
-                                   "and the program never sees it",
-                                   address, group, text);
-        free(text);
-        return status;
-    }
-    text = rule == NULL ? NULL : dg_word_network_rule(rule);
-    because = rule == NULL ? dg_word("%s.allow_from is not set (default)", group)
-                           : dg_word("%s.allow_from has %s", group, text);
-    status = explain_transport(question, because);
     free(because);
-    free(text);
     return status;
 }
 

@@ -95,3 +95,20 @@ const char *dg_question_group(const struct dg_question *question)
 {
     return question->role == DG_ASKED_EPMD ? "epmd" : "distribution";
 }
+
+char *dg_question_allows(const struct dg_question *question, const struct dg_network_list *list,
+                         const char *name, bool *allowed)
+{
+    const char *group = dg_question_group(question);
+    bool open;
+    const struct dg_network_rule *rule = dg_policy_allows(list, &question->host, &open);
+    char *rules, *text;
+
+    *allowed = open || rule != NULL;
+    if (*allowed && rule == NULL)
+        return dg_word("%s.%s is not set (default)", group, name);
+    rules = *allowed ? dg_word_network_rule(rule) : dg_word_network_rules(list);
+    text = dg_word(*allowed ? "%s.%s has %s" : "%s.%s, %s", group, name, rules);
+    free(rules);
+    return text;
+}

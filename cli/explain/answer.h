@@ -18,4 +18,10 @@ bool dg_answer_outright(const struct dg_question *question, bool carries_distrib
 /* "distribution" or "epmd": the group of the policy whose rules count. */
 const char *dg_question_group(const struct dg_question *question);
 
+/* Whether the question's host is in this list of the policy, which has that name, and what says so:
+ * "GROUP.NAME has RULE" or "GROUP.NAME is not set (default)" where it is; else all of the list,
+ * "GROUP.NAME, RULES". For the caller to free. */
+char *dg_question_allows(const struct dg_question *question, const struct dg_network_list *list,
+                         const char *name, bool *allowed);
+
 #endif

@@ -54,25 +54,13 @@ static int explain_destination(const struct dg_question *question, const char *a
     const struct dg_network_list *list = question->role == DG_ASKED_EPMD
                                              ? &question->policy->epmd.allow_to
                                              : &question->policy->distribution.allow_to;
-    bool open;
-    const struct dg_network_rule *rule = dg_policy_allows(list, &question->host, &open);
-    const char *group = dg_question_group(question);
-    char *text, *because;
-    int status;
+    bool allowed;
+    char *because = dg_question_allows(question, list, "allow_to", &allowed);
+    int status = allowed ? explain_source(question, because)
+                         : dg_answer_refused("%s is not within %s; the program gets EACCES",
+                                             address, because);
 
-    if (!open && rule == NULL) {
-        text = dg_word_network_rules(list);
-        status = dg_answer_refused("%s is not within %s.allow_to, %s; the program gets EACCES",
-                                   address, group, text);
-        free(text);
-        return status;
-    }
-    text = rule == NULL ? NULL : dg_word_network_rule(rule);
-    because = rule == NULL ? dg_word("%s.allow_to is not set (default)", group)
-                           : dg_word("%s.allow_to has %s", group, text);
-    status = explain_source(question, because);
     free(because);
-    free(text);
     return status;
 }
 
