@@ -212,6 +212,39 @@ static enum dg_decision decide_name_message(struct dg_socket *socket, int fd, bo
     return DG_DECIDE_REFUSED;
 }
 
+/* Another library in the process (torsocks, proxychains) speaks to its proxy by the functions that
+ * we stand before, ahead of what the program has to say: SOCKS 4 and 5 (RFC 1928), and HTTP. */
+static bool begins_with_a_proxy(const struct dg_socket *socket)
+{
+    static const char http[] = "CONNECT ";
+    const uint8_t *first = socket->first;
+    size_t size = socket->first_size;
+
+    return (size > 2 && first[0] == 5 && size == 2 + (size_t)first[1]) ||
+           (size > 8 && first[0] == 4 && first[1] == 1) ||
+           (size >= sizeof http - 1 && memcmp(first, http, sizeof http - 1) == 0);
+}
+
+/* What comes behind a proxy's handshake is looked at write by write. Nobody can tell whom it is
+ * for, so that neither a node's name nor a question to EPMD leaves. */
+static enum dg_decision decide_proxied(struct dg_socket *socket, int fd, bool is_name)
+{
+    static const char reason[] =
+        "a proxy's handshake went before it: another library in LD_PRELOAD (torsocks, proxychains) "
+        "leads this connection elsewhere, and distguard cannot tell to whom; leave it out, or "
+        "exempt the cluster's addresses from it";
+    bool is_question =
+        dg_epmd_parse_remote_request(socket->first, socket->first_size) != DG_EPMD_REMOTE_OTHER;
+
+    socket->proxied = true;
+    if (speaks_tls(socket) && (is_name || (is_question && socket->first_size > 2))) {
+        dg_refuse(socket, fd, reason, NULL);
+        return DG_DECIDE_REFUSED;
+    }
+    socket->first_size = 0;
+    return DG_DECIDE_WATCH;
+}
+
 static enum dg_decision decide_outgoing(struct dg_socket *socket, int fd, size_t seen_before)
 {
     struct dg_name_message message;
@@ -221,6 +254,9 @@ static enum dg_decision decide_outgoing(struct dg_socket *socket, int fd, size_t
     }
     switch (dg_parse_name_message(socket->first, socket->first_size, &message)) {
     case DG_PARSE_DONE:
+        if (socket->proxied && speaks_tls(socket)) {
+            return decide_proxied(socket, fd, true);
+        }
         return decide_name_message(socket, fd, seen_before > 0, &message);
     case DG_PARSE_MORE:
         return socket->expected ? begin_distribution(socket, fd) : DG_DECIDE_WATCH;
@@ -234,7 +270,8 @@ static enum dg_decision decide_outgoing(struct dg_socket *socket, int fd, size_t
                 NULL);
             return DG_DECIDE_REFUSED;
         }
-        return DG_DECIDE_PASS;
+        return socket->proxied || begins_with_a_proxy(socket) ? decide_proxied(socket, fd, false)
+                                                              : DG_DECIDE_PASS;
     }
 }
 

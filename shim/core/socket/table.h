@@ -71,6 +71,7 @@ struct dg_socket {
     struct dg_socket *next_free;
     bool foreign;             /* LISTENER: made by somebody else, and handed to epmd (systemd) */
     bool expected;            /* OUTGOING: EPMD has named its destination as a node's */
+    bool proxied;             /* OUTGOING: somebody has spoken to a proxy first */
     uint16_t port;            /* LISTENER: where, host byte order */
     int backlog;              /* LISTENER */
     const char *plain_by;     /* the rule that lets it pass in plaintext, or NULL; static */
