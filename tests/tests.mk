@@ -126,6 +126,14 @@ failing:
 	DISTGUARD_LAB_TIME_LIMIT=7200 FAILING_SEEDS=$(SEEDS) FAILING_SEED=$(SEED) FAILING_STEP=20 \
 	    $(PROVE) --verbose tests/system/failing_calls.t tests/system/failing_start.t
 
+# The image of examples/container, built by podman as its README says (tests/tools/build-image), and run.
+.PHONY: test-image
+test-image:
+	tests/tools/install-packages image
+	$(MAKE) all
+	tests/tools/build-image $(B)/image/greeter.tar
+	$(PROVE) tests/image/container.t
+
 LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(wildcard tests/*/*.c tests/*/support/*.c)
 SCRIPTS  := $(shell grep -rlIE --exclude='*.eex' '^.!/bin/(ba)?sh' .ci examples tests) docs/completion/distguard.bash
 
