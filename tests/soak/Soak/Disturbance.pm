@@ -76,7 +76,7 @@ sub kill {
     $self->{run}->go_on($self->between(DOWN));
     $cluster->start($victim);
     $cluster->work($victim);
-    $self->{run}->aim_strangers;
+    $self->{run}->crowd->aim;
 }
 
 sub epmd {

@@ -35,7 +35,7 @@ sub progress {
     my $line = sprintf '%s of %s  %s sent, %d lost  %s MB  %s KeyUpdates  %d breaks  %s strangers  %d findings  %s',
         minutes($run->{began} ? ($run->{ended} // $run->clock) - $run->{began} : 0), minutes($self->{choice}{DURATION}),
         number($total->{sent}), $total->{lost}, number($total->{bytes} / 1e6), number($total->{key_updates}),
-        $total->{breaks}, number($total->{turned_away}), scalar @{ $run->{findings} }, $run->{phase};
+        $total->{breaks}, number($total->{strangers_turned_away}), scalar @{ $run->{findings} }, $run->{phase};
     if ($self->{terminal}) {
         my ($columns) = `stty size 2>/dev/null` =~ / (\d+)/;
         print "\r", substr($line, 0, ($columns || 80) - 1), "\e[K";
@@ -67,7 +67,7 @@ sub rows {
         ['rotations, policies',           "$total->{rotation}, $total->{policy}"],
         ['reloads by all programs',       $total->{reloads}],
         ['KeyUpdates',                    number($total->{key_updates})],
-        ['strangers turned away',         number($total->{turned_away}) . ' of ' . number($total->{strangers_tried})
+        ['strangers turned away',         number($total->{strangers_turned_away}) . ' of ' . number($total->{strangers_tried})
             . ", $total->{strangers_absent} found nobody"],
         ['refused, as the library counts', number($total->{refused})],
         ['CPU seconds of nodes and EPMDs', sprintf '%.0f (%.0f %% of one)', $total->{cpu}, 100 * $total->{cpu} / $run->clock],
@@ -109,7 +109,7 @@ sub write_json {
         began => $self->{began}, commit => commit(), otp => $run->{otp}, kernel => "$kernel $machine", choice => $self->{choice}, seconds => $run->{ended} - $run->{began},
         totals => $run->totals, judgement => [map { { %$_, good => $_->{good} ? JSON::PP::true : JSON::PP::false } } @judgement],
         findings => $run->{findings}, events => $run->{events}, lives => [Soak::Judgement::lives($run)],
-        strangers => { $run->stranger_tally }, start => $run->{began}, samples => $run->{samples},
+        strangers => $run->crowd->tally, start => $run->{began}, samples => $run->{samples},
     };
     open(my $file, '>', $path) or die "soak: $path: $!\n";
     print {$file} JSON::PP->new->canonical->pretty->encode($result);

@@ -4,10 +4,10 @@ use strict;
 use warnings;
 use Distguard::Lab::Epmd qw(cpu_of fds_of);
 use Distguard::Lab::Process;
-use Distguard::Lab::Reach qw(node_port);
 use JSON::PP qw(decode_json);
 use List::Util qw(max min sum0);
 use Soak::Cluster;
+use Soak::Crowd;
 use Soak::Disturbance;
 use Time::HiRes qw(sleep time);
 
@@ -28,13 +28,14 @@ sub new {
         calm => 0, next_second => 0, next_status => 0 }, $class;
     $self->{cluster} = Soak::Cluster->new($lab, traffic => $option{traffic}, clock => sub { $self->clock },
         found => sub { $self->found(@_) });
-    $self->{mob} = $lab->host('mob');
+    $self->{crowd} = Soak::Crowd->new($lab, $self->{cluster}, $option{strangers});
     $self->{disturbance} = Soak::Disturbance->new($self);
     return $self;
 }
 
 sub clock   { time - $_[0]{zero} }
 sub cluster { $_[0]{cluster} }
+sub crowd   { $_[0]{crowd} }
 
 sub found {
     my ($self, $what) = @_;
@@ -57,7 +58,7 @@ sub take_course {
     $self->{otp} = ($self->{cluster}->members)[0]{node}->call('list_to_atom(erlang:system_info(otp_release))') =~ tr/'//dr;
     $self->await_whole;
     $self->quiet_descriptors('descriptors_before');
-    $self->start_strangers;
+    $self->{crowd}->start;
     $self->{began} = $self->clock;
     $self->{interval} = max(1, $self->{duration} / SAMPLES);
     while ((my $left = $self->{began} + $self->{duration} - $self->clock) > 0) {
@@ -126,7 +127,8 @@ sub second {
     my ($self) = @_;
     $self->{next_second} = $self->clock + 1;
     $self->bury_dead;
-    $self->found('the strangers went away: ' . $self->{crowd}->describe) if $self->{crowd} && !$self->{crowd}->running && !$self->{gone}++;
+    my $why = $self->{crowd}->went_away;
+    $self->found("the strangers went away: $why") if defined $why;
     $self->{cluster}->ask_reports;
     if ($self->clock >= $self->{next_status}) {
         $self->{next_status} = $self->clock + STATUS_PAUSE;
@@ -146,7 +148,7 @@ sub bury_dead {
         $self->stop_calm;
         $self->{cluster}->start($member);
         $self->{cluster}->work($member);
-        $self->aim_strangers;
+        $self->{crowd}->aim;
     }
 }
 
@@ -184,7 +186,7 @@ sub sample {
     my $totals = $self->totals;
     push @{ $self->{samples} }, {
         at => $self->clock,
-        (map { $_ => $totals->{$_} } qw(sent received bytes lost key_updates turned_away)),
+        (map { $_ => $totals->{$_} } qw(sent received bytes lost key_updates strangers_turned_away)),
         programs => [map { measure($_) } grep { !defined $_->{ended} } $cluster->lives],
     };
 }
@@ -220,11 +222,7 @@ sub totals {
     }
     $total{refused} = sum0(map { values %{ $_->{refused} } } @status);
     $total{cpu} = sum0(map { $_->{cpu} // 0 } $cluster->lives);
-    my %strangers = $self->stranger_tally;
-    for my $word (qw(tried turned-away absent stayed bytes)) {
-        $total{ 'strangers_' . $word =~ tr/-/_/r } = sum0(map { $_->{$word} } values %strangers);
-    }
-    $total{turned_away} = $total{strangers_turned_away};
+    %total = (%total, $self->{crowd}->totals);
     $total{$_} = $self->{disturbance}->done->{$_} // 0 for qw(kill epmd disconnect cut stall rotation policy);
     $total{died} = $self->{died} // 0;
     return \%total;
@@ -244,65 +242,14 @@ sub quiet_descriptors {
     $self->{$when} = \%least;
 }
 
-# --- strangers ---
-
-sub start_strangers {
-    my ($self) = @_;
-    my ($lab, $mob) = @$self{qw(lab mob)};
-    my ($alpha) = $self->{cluster}->members;
-    my $liar = $self->{cluster}->credentials->issue(0, $mob, 'mob');
-    $self->{targets} = $mob->dir . '/targets';
-    $self->aim_strangers;
-    $self->{crowd} = $mob->spawn($lab->root . '/tests/soak/strangers', $self->{targets}, $self->{strangers},
-        $lab->pki('nobody')->certificate_of($mob), $liar, 'liar@' . $alpha->{host}->place,
-        $mob->ip, $mob->more_addresses(3));
-}
-
-# Tells them where nodes listen now.
-sub aim_strangers {
-    my ($self) = @_;
-    my $file = $self->{targets} // return;
-    open(my $targets, '>', "$file.new") or die "$file: $!";
-    for my $host (map { $_->{host} } $self->{cluster}->members) {
-        my $port = eval { node_port($host, Soak::Cluster::NODE) };
-        print {$targets} $host->ip, " $port distribution\n" if $port;
-        print {$targets} $host->ip, ' ', Distguard::Lab::Epmd::EPMD_PORT, " epmd\n";
-    }
-    close $targets;
-    rename "$file.new", $file;
-}
-
-# Kind => what its last line says.
-sub stranger_tally {
-    my ($self) = @_;
-    my %tally;
-    for (split /^/, $self->{crowd} ? $self->{crowd}->out : $self->{last_words} // '') {
-        my ($kind, @said) = split;
-        $tally{$kind} = {@said} if @said % 2 == 0 && ($said[0] // '') eq 'tried';
-    }
-    return %tally;
-}
-
 # They go; what is left of them in the nodes has to go, too.
 sub stop_strangers {
     my ($self) = @_;
+    my $crowd = $self->{crowd};
     $self->go_on(LAST_WORDS);
-    my $crowd = delete $self->{crowd};
     $crowd->stop;
-    $self->{last_words} = $crowd->out;
-    my $left = sub {
-        return join '', map { my $host = $_->{host}; grep { $self->is_stranger($_) } split /^/, $host->must(qw(ss -Htn)) }
-            $self->{cluster}->members;
-    };
-    $self->go_on(STRANGERS_GO, sub { !$left->() }) or $self->found("connections of strangers are left: " . $left->());
-    $self->found("a stranger: $_") for grep { / got / } split /^/, $self->{last_words};
-}
-
-# A line of ss whose peer is neither a member nor of the same host.
-sub is_stranger {
-    my ($self, $line) = @_;
-    my $peer = (split ' ', $line)[4] =~ s/:\d+$//r;
-    return $peer !~ /^\[?(?:::ffff:)?127\./ && !grep { $peer =~ /\b\Q${\$_->{host}->ip}\E\]?$/ } $self->{cluster}->members;
+    $self->go_on(STRANGERS_GO, sub { $crowd->left eq '' }) or $self->found('connections of strangers are left: ' . $crowd->left);
+    $self->found("a stranger: $_") for $crowd->got;
 }
 
 1;
