@@ -91,6 +91,12 @@ test-faults:
 	$(MAKE) all
 	$(PROVE) --verbose tests/system/faults.t
 
+# The tests of descriptors that live on chance, for long: about a quarter of an hour.
+.PHONY: storm
+storm: all
+	DISTGUARD_LONG_TESTS=1 STORM_SECONDS=120 STORM_CHILDREN=1400 STORM_LEAVES=1000 \
+	    $(PROVE) -j1 tests/system/descriptors_storm.t tests/system/descriptors_guarded.t
+
 # Every OTP, each with its own release of Debian: COLUMNS=25,29-nif and TESTS=tests/system/bulk.t choose (tests/matrix/run).
 # The trees are kept (tests/tools/otp-tree).
 RELEASES := bookworm trixie sid

@@ -69,6 +69,17 @@ static void start_log(const struct dg_log_policy *policy, const char *program)
     dg_log_start(policy, program, &calls);
 }
 
+/* What the handlers below, and the status page's, do. */
+static void forked_bare(void)
+{
+    dg_status_forked();
+    dg_learned_forked();
+    dg_rules_forked();
+    dg_in_flight_forked();
+    dg_repeats_forked();
+    dg_log_forked();
+}
+
 /* Everything that can be refused. Returns 0, or -1 with `error`. */
 static int start(const char *program, const struct dg_policy *policy, struct dg_error *error)
 {
@@ -89,6 +100,7 @@ static int start(const char *program, const struct dg_policy *policy, struct dg_
     if (dg_tls_start(error) != 0 || dg_rules_start(error) != 0) {
         return -1;
     }
+    dg_table_at_bare_fork(forked_bare);
     if (dg_table_start() != 0 || pthread_atfork(NULL, NULL, dg_learned_forked) != 0 ||
         pthread_atfork(NULL, NULL, dg_rules_forked) != 0 ||
         pthread_atfork(NULL, NULL, dg_in_flight_forked) != 0 ||

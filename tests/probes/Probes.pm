@@ -23,14 +23,15 @@ sub compile {
     $run->{status} == 0 or die describe($run);
 }
 
-# The program `probe`, or another by its folder's name: all sources of one folder, fortified.c as its name says.
+# The program `probe`, or another by its folder's name: sources of one folder, fortified.c as its name says.
 my %built;
 sub probe_program {
     my ($name, @sources) = @_;
     return $built{$name} //= do {
         my @plain = map { "$source/$_" } grep { $_ ne 'fortified.c' } @sources;
-        compile(qw(-O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -c -o), "$folder/fortified.o", "$source/fortified.c");
-        compile(qw(-O1 -pthread -o), "$folder/$name", @plain, "$folder/fortified.o");
+        my @fortified = @plain < @sources ? "$folder/fortified.o" : ();
+        compile(qw(-O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -c -o), $_, "$source/fortified.c") for @fortified;
+        compile(qw(-O1 -pthread -o), "$folder/$name", @plain, @fortified);
         "$folder/$name";
     };
 }

@@ -212,6 +212,7 @@ static void test_a_call_does_not_go_on_with_what_took_the_place_of_its_number(vo
     assert_int_equal(open_watched(DG_ROLE_INCOMING), fd);
     assert_false(dg_table_lock_same(fd, &serial, &socket));
     close_hooked(fd);
+    assert_false(dg_table_lock_same(fd, &serial, &socket)); /* nor with what comes after that */
 }
 
 static int set_up(void **state)

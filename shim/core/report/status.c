@@ -241,8 +241,8 @@ void dg_status_unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* The page is the parent's: not ours to write, nor to keep. */
-static void forked(void)
+/* Not ours to write, nor to keep. */
+void dg_status_forked(void)
 {
     struct dg_page *parents = dg_status_counters();
 
@@ -262,7 +262,7 @@ static void forked(void)
 int dg_status_start(const char *program)
 {
     dg_status_text(facts.program, sizeof facts.program, program);
-    return pthread_atfork(NULL, NULL, forked);
+    return pthread_atfork(NULL, NULL, dg_status_forked);
 }
 
 /* --- the policy --- */

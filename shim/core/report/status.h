@@ -23,6 +23,9 @@
  * handlers. Returns 0 or an errno of theirs. */
 int dg_status_start(const char *program);
 
+/* In the child of a fork: the page is its parent's. */
+void dg_status_forked(void);
+
 /* The policy that counts from now on: generation 1 at start, and one more after each reload.
  * `certificate_expires`: the first of its chain, seconds since 1970; 0: not known. */
 void dg_status_policy(const struct dg_policy *policy, uint64_t generation,

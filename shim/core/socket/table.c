@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "shim/core/rules.h"
@@ -14,13 +15,18 @@ enum { SOCKETS_PER_SLAB = 64 };
 void *_Atomic dg_table[DG_TABLE_SIZE];
 static atomic_int table_end;
 
-/* The serial of the socket that a number stood for when it was closed last. */
+/* The greatest serial of those sockets that a number stood for when it was closed. */
 static _Atomic uint64_t closed[DG_TABLE_SIZE];
 
 static pthread_mutex_t free_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct dg_socket *free_sockets; /* under free_lock */
 static uint64_t last_serial;           /* under free_lock */
 static pid_t owner;                    /* the process that the table describes */
+
+/* 1; in memory that the kernel empties for every child that gets memory of its own, however it is
+ * made. Where there is none, it stays 1 in a child, too. */
+static atomic_int *ours = &(atomic_int){1};
+static void (*on_bare_fork)(void);
 
 /*
  * A child of fork(2) has our table and none of our threads: any lock may have been held. Its
@@ -30,6 +36,7 @@ static pid_t owner;                    /* the process that the table describes *
 static void forked(void)
 {
     owner = getpid();
+    atomic_store(ours, 1);
     pthread_mutex_init(&free_lock, NULL);
     for (int fd = 0; fd < dg_table_end(); fd++) {
         struct dg_socket *socket = atomic_load(&dg_table[fd]);
@@ -55,10 +62,42 @@ static void after_fork(void)
     pthread_mutex_unlock(&free_lock);
 }
 
+/* In a child whose maker has passed by the fork handlers: _Fork(3), clone(2). */
+static void forked_bare(void)
+{
+    forked();
+    if (on_bare_fork != NULL) {
+        on_bare_fork();
+    }
+}
+
+/* A kernel before Linux 4.14 does not empty memory: then such children are not noticed. */
+static void notice_bare_forks(void)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED) {
+        return;
+    }
+    if (madvise(page, size, MADV_WIPEONFORK) != 0) {
+        (void)munmap(page, size);
+        return;
+    }
+    ours = page;
+    atomic_store(ours, 1);
+}
+
 int dg_table_start(void)
 {
     owner = getpid();
+    notice_bare_forks();
     return pthread_atfork(before_fork, after_fork, forked);
+}
+
+void dg_table_at_bare_fork(void (*handler)(void))
+{
+    on_bare_fork = handler;
 }
 
 bool dg_table_is_ours(void)
@@ -205,6 +244,9 @@ struct dg_socket *dg_table_lock(int fd)
     if (fd < 0 || fd >= DG_TABLE_SIZE) {
         return NULL;
     }
+    if (__builtin_expect(atomic_load_explicit(ours, memory_order_relaxed) == 0, 0)) {
+        forked_bare();
+    }
     for (;;) {
         struct dg_socket *socket = atomic_load(&dg_table[fd]);
 
@@ -227,7 +269,7 @@ bool dg_table_lock_same(int fd, uint64_t *serial, struct dg_socket **socket)
         return true;
     }
     if (*socket == NULL) {
-        return atomic_load(&closed[fd]) != *serial; /* or it was decided that it is not ours */
+        return atomic_load(&closed[fd]) < *serial; /* or it was decided that it is not ours */
     }
     if ((*socket)->serial == *serial) {
         return true;
@@ -278,15 +320,23 @@ void dg_table_forget(int fd, struct dg_socket *socket)
     release(socket);
 }
 
+static void note_closed(int fd, uint64_t serial)
+{
+    uint64_t known = atomic_load(&closed[fd]);
+
+    while (known < serial && !atomic_compare_exchange_weak(&closed[fd], &known, serial)) {
+    }
+}
+
 void dg_table_close(int fd, struct dg_socket *socket)
 {
-    atomic_store(&closed[fd], socket->serial);
+    note_closed(fd, socket->serial);
     dg_table_forget(fd, socket);
 }
 
 void dg_table_replace(int fd, struct dg_socket *socket, struct dg_socket *by)
 {
-    atomic_store(&closed[fd], socket->serial);
+    note_closed(fd, socket->serial);
     if (by != NULL) {
         (void)dg_table_share(by, fd);
     } else {

@@ -90,6 +90,10 @@ extern void *_Atomic dg_table[DG_TABLE_SIZE];
 /* To be called once; registers the fork handlers. Returns 0 or an errno. */
 int dg_table_start(void);
 
+/* For what others have to do in a child that was made without the handlers of pthread_atfork(3):
+ * called when the child first asks for a socket of the table. */
+void dg_table_at_bare_fork(void (*handler)(void));
+
 /* False in a child of vfork(2), which has descriptors of its own but shares this memory: what it
  * closes and copies is not ours. */
 bool dg_table_is_ours(void);
