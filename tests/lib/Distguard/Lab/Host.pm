@@ -36,7 +36,7 @@ sub new {
     }, $class;
     mkdir $self->{dir} or croak "$self->{dir}: $!";
     $self->{holder} = $self->hold;
-    $self->plug_in("lab$number");
+    $self->plug_in($self->port);
     return $self;
 }
 
@@ -106,6 +106,7 @@ sub lab  { $_[0]{lab} }
 sub name { $_[0]{name} }
 sub ip   { $_[0]{ip} }
 sub ip6  { $_[0]{ip6} }
+sub port  { "lab$_[0]{number}" }    # where its eth0 is plugged in, on our side
 sub place { OVER_IPV6 ? $_[0]{ip6} : $_[0]{ip} }    # where its nodes are, as long names say it
 sub dir  { $_[0]{dir} }
 sub addresses { @{ $_[0]{addresses} } }    # of all interfaces but lo

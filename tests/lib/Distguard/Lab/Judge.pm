@@ -7,7 +7,7 @@ use Exporter qw(import);
 use Test::More;
 use Time::HiRes qw(time);
 
-our @EXPORT_OK = qw(worlds judge_module compare comparable);
+our @EXPORT_OK = qw(worlds world_args judge_module compare comparable);
 
 use constant LIMIT => 60;
 
@@ -21,17 +21,19 @@ my @KEPT = (
     ['vm: threads', qr/"distguard-log\\n",/, '', 'writes the log, so that no scheduler waits for a disk'],
 );
 
+sub cases_dir  { $_[0]->dir . '/judge' }
+sub world_args { ('-pa', cases_dir($_[0])) }
+
 # Two worlds of two hosts each, with a node on each: without the library, and with it.
 sub worlds {
     my ($lab) = @_;
-    my $dir = $lab->dir . '/judge';
-    mkdir $dir;
-    $lab->must('erlc', '+nowarn_deprecated_function', '+nowarn_removed', '-o', $dir, glob $lab->root . '/tests/system/judge/*.erl');
+    mkdir cases_dir($lab);
+    $lab->must('erlc', '+nowarn_deprecated_function', '+nowarn_removed', '-o', cases_dir($lab), glob $lab->root . '/tests/system/judge/*.erl');
     my @worlds = map { { shim => $_, hosts => [map { $lab->host($_) } $_ ? qw(gamma delta) : qw(alpha beta)] } } 0, 1;
     my $silent = $lab->host('silent');
     for my $world (@worlds) {
         $world->{silent} = $silent;
-        $world->{nodes} = [map { $_->start_node('n', long => 1, shim => $world->{shim}, args => ['-pa', $dir]) } @{ $world->{hosts} }];
+        $world->{nodes} = [map { $_->start_node('n', long => 1, shim => $world->{shim}, args => [world_args($lab)]) } @{ $world->{hosts} }];
     }
     $_->wait_up for map { @{ $_->{nodes} } } @worlds;
     return @worlds;
@@ -80,7 +82,9 @@ sub comparable {
     }
     for ($text) {
         s/<\d+\.\d+\.\d+>/<pid>/g;
+        s/ at port \d+/ at port PORT/g;
         s/#(Port|Ref|Fun)<[^>]*>/#$1/g;
+        s/\d\d?-\w{3}-\d{4}::\d\d:\d\d:\d\d(\.\d+)?/TIME/g;
         s/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?/TIME/g;
     }
     return $text;
