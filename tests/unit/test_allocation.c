@@ -28,6 +28,7 @@
 
 #include "shim/core/rules.h"
 #include "shim/core/socket/joining.h"
+#include "shim/core/tls/internal.h"
 #include "tests/unit/support/kernel.h"
 #include "tests/unit/support/pki.h"
 
@@ -400,15 +401,51 @@ static void check_result(int result, const struct dg_error *error)
     }
 }
 
+/* What makes credentials strict. Of one type, so that nothing lies between to be compared. */
+struct strictness {
+    long anchors;
+    long verify_mode;
+    long security_level;
+    long depth;
+    long min_version;
+    long options;
+    long suites;
+};
+
+static struct strictness strictness_of(const struct dg_credentials *loaded)
+{
+    SSL_CTX *context = loaded->context;
+
+    return (struct strictness){
+        .anchors = sk_X509_OBJECT_num(X509_STORE_get0_objects(SSL_CTX_get_cert_store(context))),
+        .verify_mode = SSL_CTX_get_verify_mode(context),
+        .security_level = SSL_CTX_get_security_level(context),
+        .depth = X509_VERIFY_PARAM_get_depth(SSL_CTX_get0_param(context)),
+        .min_version = SSL_CTX_get_min_proto_version(context),
+        .options = (long)SSL_CTX_get_options(context),
+        .suites = sk_SSL_CIPHER_num(SSL_CTX_get_ciphers(context)),
+    };
+}
+
 static void load_credentials(void)
 {
+    static struct strictness wanted;
     struct dg_credentials *loaded = NULL;
     struct dg_error error = {.text = ""};
+    struct strictness found;
     int result;
 
     armed();
     result = dg_credentials_load(&policy, &loaded, &error);
     check_result(result, &error);
+    if (result == 0) {
+        found = strictness_of(loaded);
+        wanted = has_failed ? wanted : found;
+        if (memcmp(&found, &wanted, sizeof found) != 0) {
+            fail_msg("allocation %lu: credentials of %ld anchors, wanted %ld, or laxer otherwise",
+                     failing, found.anchors, wanted.anchors);
+        }
+    }
     dg_credentials_free(loaded);
 }
 
@@ -428,6 +465,7 @@ static void load_policy(void)
     armed();
     result = dg_policy_load(pki_path("shim.conf"), NULL, &loaded, &error);
     check_result(result, &error);
+    assert_true(has_failed == (result != 0)); /* whole, or not at all */
     dg_policy_free(loaded);
 }
 
@@ -534,7 +572,7 @@ static int set_up(void **state)
     for (size_t i = 0; i < sizeof text; i++) {
         text[i] = (uint8_t)(i * i / 7 + i / 251);
     }
-    policy.tls = pki_policy("ours", "node", "ours");
+    policy.tls = pki_policy("ours", "node", "both");
     policy.tls.rekey_bytes = 20000;
     policy.node_names = DG_NODE_NAMES_HOST;
     policy.local = DG_LOCAL_DENY;
