@@ -15,22 +15,23 @@ use Test::More;
 
 use constant {
     EXIT_REFUSED => 78,
-    SAMPLE       => 60,     # so many of a long series are tried
-    FIRST        => 30,     # and these in any case
+    SAMPLE       => 40,     # so many of a long series are tried
+    FIRST        => 15,     # and these in any case
 };
 
 my $failing = Distguard::Failing->new(probe_folder());
 my $program = build_fault('first_words', probe_folder() . '/beam.words');
 my $conf    = policy(programs => ['beam.words'], log => 'stderr');
+my $vm_conf = policy(programs => ['beam.smp'], log => 'stderr', file => 'vm.conf');
 my %env     = (guarded_env($conf, 'beam.words'), LD_PRELOAD => library() . ' ' . $failing->library,
     FAILING => $failing->file);
 
 sub start {
-    my ($class, $rule) = @_;
+    my ($class, $rule, $env, @command) = @_;
     $failing->clear;
     $failing->rule($class => $rule);
     $failing->on;
-    my $run = run({ env => \%env, patience => 10 }, $program);
+    my $run = run({ env => $env // \%env, patience => 20 }, @command ? @command : $program);
     return ($run, $failing->counts($class));
 }
 
@@ -51,10 +52,10 @@ sub numbers_to_try {
     return grep { $_ <= FIRST || $_ % $step == 0 } 1 .. $all;
 }
 
-my %errors = (open => [EMFILE, EINTR], map => [ENOMEM], memory => [ENOMEM], parser => [ENOMEM], name => [ENOMEM], option => [ENOMEM],
-    socket => [EMFILE], poll => [ENOMEM], connect => [EINTR], send => [EINTR, ENOMEM], receive => [EINTR, ENOMEM]);
+my %errors = (open => [EMFILE, EINTR], map => [ENOMEM], memory => [ENOMEM], parser => [ENOMEM], option => [ENOMEM],
+    socket => [EMFILE], connect => [EINTR], send => [EINTR, ENOMEM], receive => [EINTR, ENOMEM]);
 
-for my $class (qw(open map memory parser name option socket poll connect send receive)) {
+for my $class (qw(open map memory parser option socket connect send receive)) {
     my ($run, $all) = start($class, { nth => 1 << 30, errors => [ENOMEM] });
     is($run->{out}, "tls\n", "$class: with nothing failing it is guarded; $all calls") or diag describe($run);
     my @faults;
@@ -71,5 +72,20 @@ for my $class (qw(open map memory parser name option socket poll connect send re
     is(scalar @faults, 0, "$class: guarded or refused: " . join ', ', map {"$_ $came{$_} times"} sort keys %came)
         or diag @faults > 3 ? @faults[0 .. 2] : @faults;
 }
+
+# The same with the VM itself, a few times.
+my @vm = (qw(erl -noshell -eval), '{ok, Maps} = file:read_file("/proc/self/maps"),
+    io:put_chars(case binary:match(Maps, <<"libdistguard-core">>) of nomatch -> "bare"; _ -> "guarded" end), halt(0).');
+my @cases = ((map { [open => $_] } 1 .. 6), (map { [memory => $_] } 1, 50, 1000, 9000), ['map', 1]);
+my %ends;
+for my $case (@cases) {
+    my ($class, $nth) = @$case;
+    my ($run) = start($class, { nth => $nth, errors => [ENOMEM] }, { %env, DISTGUARD_CONF => $vm_conf }, @vm);
+    my $end = "$run->{status} $run->{out}";
+    $ends{$end}++;
+    ok($end eq '0 guarded' || ($end eq EXIT_REFUSED . ' ' && $run->{err} =~ /beam\S* is not started: \S/),
+        "the VM: $class $nth: $end") or diag describe($run);
+}
+is_deeply([sort keys %ends], ['0 guarded', '78 '], 'some were refused, some were none the worse');
 
 done_testing;
