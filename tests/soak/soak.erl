@@ -43,7 +43,8 @@ pause(PerSecond) -> 1000 div PerSecond.
 
 report() ->
     Figures = persistent_term:get({?MODULE, figures}),
-    [{findings, ets:info(soak_findings, size)}, {erlang_memory, erlang:memory(total)}, {processes, erlang:system_info(process_count)}, {ports, erlang:system_info(port_count)} |
+    [{findings, ets:info(soak_findings, size)}, {erlang_memory, erlang:memory(total)},
+     {processes, erlang:system_info(process_count)}, {ports, erlang:system_info(port_count)} |
      lists:zipwith(fun(Name, At) -> {Name, counters:get(Figures, At)} end, ?FIGURES, lists:seq(1, length(?FIGURES)))].
 
 findings() -> [Finding || {_, Finding} <- ets:tab2list(soak_findings)].
@@ -77,7 +78,9 @@ slowest(Milliseconds) ->
 found(Name, Count, What) ->
     add(Name, Count),
     case ets:info(soak_findings, size) of
-        Size when Size < ?FINDINGS -> ets:insert(soak_findings, {erlang:unique_integer([monotonic]), {erlang:system_time(millisecond), Name, Count, What}});
+        Size when Size < ?FINDINGS ->
+            Finding = {erlang:system_time(millisecond), Name, Count, What},
+            ets:insert(soak_findings, {erlang:unique_integer([monotonic]), Finding});
         _ -> ok
     end.
 
@@ -134,7 +137,8 @@ open(#stream{peer = Peer, kind = Kind, size = Size} = Stream) ->
                     case connection(Peer) of
                         Connection ->
                             Now = now_ms(),
-                            {opened, Stream#stream{id = Id, to = To, ref = Ref, connection = Connection, began = Now, progress = Now}};
+                            {opened, Stream#stream{id = Id, to = To, ref = Ref, connection = Connection, began = Now,
+                                progress = Now}};
                         _ -> forget(To, Ref)
                     end;
                 {'DOWN', Ref, process, To, _} -> not_now;
@@ -243,7 +247,8 @@ settle(#stream{sent = Sent, acked = Acked, id = Id, peer = Peer} = Stream, Tries
     end.
 
 settle_by(_, {received, Count}, Acked, Sent) when Count >= Acked, Count =< Sent -> add(cut_off, Sent - Count);
-settle_by(Id, {received, Count}, Acked, Sent) -> found(lost, abs(Acked - Count), {acknowledged, Id, Acked, received, Count, sent, Sent});
+settle_by(Id, {received, Count}, Acked, Sent) ->
+    found(lost, abs(Acked - Count), {acknowledged, Id, Acked, received, Count, sent, Sent});
 settle_by(_, unknown, Acked, Sent) -> add(unknown, Sent - Acked).
 
 %% Asked by the sender's node. Old answers are of no use to anybody.

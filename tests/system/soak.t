@@ -29,12 +29,14 @@ subtest 'a short run' => sub {
     my $result = -e "$folder/result.json" ? decode_json(slurp("$folder/result.json")) : {};
     my $totals = $result->{totals} // {};
     cmp_ok($totals->{$_} // 0, '>', 0, "$_ > 0: " . ($totals->{$_} // 'not there'))
-        for qw(sent received bytes answered companions connects breaks kill rotation disconnect reloads key_updates strangers_turned_away refused cpu);
+        for qw(sent received bytes answered companions connects breaks kill rotation disconnect reloads key_updates
+            strangers_turned_away refused cpu);
     is($totals->{$_}, 0, "no $_") for qw(lost disorder damaged stuck unexplained died failed_reloads strangers_bytes);
     cmp_ok($totals->{received} + $totals->{cut_off} + $totals->{unknown}, '>', 0.5 * $totals->{sent}, 'most of it arrives');
     is_deeply([grep { !$_->{good} } @{ $result->{judgement} }], [], 'the judgement');
     like($run->{out}, qr/^\Q$_\E +\d/m, "the table has $_")
-        for 'messages sent', 'messages received', 'lost', 'connections made, ended', 'nodes killed, stopped', 'rotations, policies',
+        for 'messages sent', 'messages received', 'lost', 'connections made, ended', 'nodes killed, stopped',
+        'rotations, policies',
         'KeyUpdates', 'strangers turned away';
     like($run->{out}, qr/^beam alpha +\d+ +\d+ .*\d$/m, 'and the descriptors and memory of a node');
     like($run->{out}, qr/^0:\d\d of 0:@{[DURATION]}  .* sent, 0 lost  .*$/m, 'progress is told in lines');

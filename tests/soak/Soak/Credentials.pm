@@ -28,8 +28,8 @@ my @POLICIES = (
 
 sub new {
     my ($class, $lab, $hosts) = @_;
-    my $self = bless { hosts => $hosts, pki => [map { $lab->pki($_) } qw(first second)], versions => 0, step => 0, policy => 0 },
-        $class;
+    my @pki = map { $lab->pki($_) } qw(first second);
+    my $self = bless { hosts => $hosts, pki => \@pki, versions => 0, step => 0, policy => 0 }, $class;
     $self->lay(0, 0);
     $self->write_policy;
     return $self;
@@ -49,8 +49,8 @@ sub lay {
     my $version = ++$self->{versions};
     for my $host (@{ $self->{hosts} }) {
         my $base = $self->issue($signer, $host, $host->name . "-$version");
-        lay_files($host->dir . '/tls', $version, 'ca.pem' => $anchors,
-            'node.pem' => Distguard::Lab::Process::slurp("$base.pem"), 'node.key' => Distguard::Lab::Process::slurp("$base.key"));
+        my ($certificate, $key) = map { Distguard::Lab::Process::slurp("$base.$_") } qw(pem key);
+        lay_files($host->dir . '/tls', $version, 'ca.pem' => $anchors, 'node.pem' => $certificate, 'node.key' => $key);
     }
 }
 

@@ -16,8 +16,8 @@ use constant {
 sub new {
     my ($class, $lab, $cluster, $per_second) = @_;
     my $host = $lab->host('mob');
-    return bless { lab => $lab, cluster => $cluster, per_second => $per_second, host => $host, targets => $host->dir . '/targets',
-        tally => {} }, $class;
+    return bless { lab => $lab, cluster => $cluster, per_second => $per_second, host => $host,
+        targets => $host->dir . '/targets', tally => {} }, $class;
 }
 
 sub start {

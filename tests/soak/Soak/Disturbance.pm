@@ -16,7 +16,8 @@ use constant {
     LOST_MAC => '02:00:00:00:00:01',    # nobody's
 };
 
-my @DECK = qw(disconnect rotation kill policy cut stall rotation epmd half_cut rotation disconnect policy kill rotation long_cut);
+my @DECK = qw(disconnect rotation kill policy cut stall rotation epmd half_cut rotation disconnect policy kill rotation
+    long_cut);
 
 my %COUNTS_AS = (half_cut => 'cut', long_cut => 'cut');
 
@@ -87,7 +88,8 @@ sub epmd {
     $self->{run}->go_on($self->between(DOWN));
     $self->{cluster}->start_epmd($victim);
     my $known = sub { $victim->{host}->must(qw(epmd -names)) =~ /^name ${\Soak::Cluster::NODE} /m };
-    $self->{run}->go_on(REGISTER, $known) or $self->{run}->found("the node of $victim->{name} does not register with its new EPMD");
+    $self->{run}->go_on(REGISTER, $known)
+        or $self->{run}->found("the node of $victim->{name} does not register with its new EPMD");
 }
 
 sub stall {

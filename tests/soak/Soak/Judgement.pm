@@ -36,7 +36,8 @@ sub judge {
     my $totals = $run->totals;
     my @judgement = map { my ($name, $what) = @$_;
         { id => $name, what => $what, value => $totals->{$name}, wanted => '0', good => $totals->{$name} == 0 } } @NONE;
-    push @judgement, { id => 'sent', what => 'messages sent', value => $totals->{sent}, wanted => '> 0', good => $totals->{sent} > 0 };
+    push @judgement, { id => 'sent', what => 'messages sent', value => $totals->{sent}, wanted => '> 0',
+        good => $totals->{sent} > 0 };
     push @judgement, map { my $name = $_;
         my ($before, $after) = map { $run->{$_}{$name} // 0 } qw(descriptors_before descriptors_after);
         { id => "fds_$name", what => "descriptors of $name in the end, more than at first", value => $after - $before,
@@ -52,8 +53,9 @@ sub growth {
     my $more = MORE->{ $life->{program} };
     return map { my $figure = $life->{$_};
         my $grown = $figure->{late} - $figure->{early};
-        { id => "grown_$_", what => "$_ of $life->{program} of $life->{host}, grown in $life->{seconds} s" . ($_ eq 'fds' ? '' : ', KiB'),
-            value => $grown, wanted => "<= $more->{$_}", good => $grown <= $more->{$_} } } sort keys %$more;
+        my $unit = $_ eq 'fds' ? '' : ', KiB';
+        { id => "grown_$_", what => "$_ of $life->{program} of $life->{host}, grown in $life->{seconds} s$unit", value => $grown,
+            wanted => "<= $more->{$_}", good => $grown <= $more->{$_} } } sort keys %$more;
 }
 
 # Each life with its first, last, and highest figures, and what it had early and late.

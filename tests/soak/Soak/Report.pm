@@ -106,8 +106,9 @@ sub write_json {
     my ($self, $path, $run, @judgement) = @_;
     my (undef, undef, $kernel, undef, $machine) = uname();
     my $result = {
-        began => $self->{began}, commit => commit(), otp => $run->{otp}, kernel => "$kernel $machine", choice => $self->{choice}, seconds => $run->{ended} - $run->{began},
-        totals => $run->totals, judgement => [map { { %$_, good => $_->{good} ? JSON::PP::true : JSON::PP::false } } @judgement],
+        began => $self->{began}, commit => commit(), otp => $run->{otp}, kernel => "$kernel $machine", choice => $self->{choice},
+        seconds => $run->{ended} - $run->{began}, totals => $run->totals,
+        judgement => [map { { %$_, good => $_->{good} ? JSON::PP::true : JSON::PP::false } } @judgement],
         findings => $run->{findings}, events => $run->{events}, lives => [Soak::Judgement::lives($run)],
         strangers => $run->crowd->tally, start => $run->{began}, samples => $run->{samples},
     };

@@ -90,7 +90,8 @@ sub stop_calm {
 
 sub await_whole {
     my ($self) = @_;
-    $self->go_on(WHOLE, sub { $self->{cluster}->is_whole }) or $self->found(WHOLE . " s after it was disturbed ($self->{phase}) the cluster is not whole");
+    $self->go_on(WHOLE, sub { $self->{cluster}->is_whole })
+        or $self->found(WHOLE . " s after it was disturbed ($self->{phase}) the cluster is not whole");
     $self->go_on(SETTLING);
     $self->{cluster}->calm(++$self->{calm});
 }
@@ -198,8 +199,8 @@ sub measure {
         my $status = Distguard::Lab::Process::slurp("/proc/$life->{pid}/status");
         my ($resident) = $status =~ /^VmRSS:\s*(\d+)/m or die "gone\n";
         $life->{cpu} = cpu_of($life->{pid});
-        +{ host => $life->{host}, program => $life->{program}, pid => $life->{pid}, rss => 0 + $resident, heap => heap($life->{pid}),
-            fds => fds_of($life->{pid}), erlang => int(($life->{report}{erlang_memory} // 0) / 1024) };
+        +{ host => $life->{host}, program => $life->{program}, pid => $life->{pid}, rss => 0 + $resident,
+            heap => heap($life->{pid}), fds => fds_of($life->{pid}), erlang => int(($life->{report}{erlang_memory} // 0) / 1024) };
     };
     return $measured // ();
 }
@@ -214,8 +215,9 @@ sub heap {
 sub totals {
     my ($self) = @_;
     my $cluster = $self->{cluster};
-    my %total = map { $_ => $cluster->figure($_) } qw(sent received bytes cut_off unknown lost disorder damaged stuck requests
-        answered broken_requests companions broken_companions wrong_companions names wrong_names connects breaks unexplained slowest_ms);
+    my %total = map { $_ => $cluster->figure($_) } qw(sent received bytes cut_off unknown lost disorder damaged stuck
+        requests answered broken_requests companions broken_companions wrong_companions names wrong_names
+        connects breaks unexplained slowest_ms);
     my @status = map { $_->{status}{totals} // () } $cluster->lives;
     for my $name (qw(key_updates reloads failed_reloads log_lines_dropped)) {
         $total{$name} = sum0(map { $_->{$name} } @status);
@@ -248,7 +250,8 @@ sub stop_strangers {
     my $crowd = $self->{crowd};
     $self->go_on(LAST_WORDS);
     $crowd->stop;
-    $self->go_on(STRANGERS_GO, sub { $crowd->left eq '' }) or $self->found('connections of strangers are left: ' . $crowd->left);
+    $self->go_on(STRANGERS_GO, sub { $crowd->left eq '' })
+        or $self->found('connections of strangers are left: ' . $crowd->left);
     $self->found("a stranger: $_") for $crowd->got;
 }
 
