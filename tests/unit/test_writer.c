@@ -492,18 +492,28 @@ static void test_pipe_of_another_user(void **state)
     WAIT_FOR(writer() != 0);
 }
 
-/* What is told on stderr, whoever the log belongs to, waits for no disk either. */
+/* What is told on stderr comes before what the program says next; but it does not wait for ever for
+ * a disk either. */
 static void test_sentence(void **state)
 {
+    double before;
+
     (void)state;
     make_stderr(open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     start(DG_LOG_TO_SYSLOG);
-    freeze();
     dg_log_tell("this cannot start: see there");
-    assert_string_equal(read_log(), "");
+    assert_int_equal(write(STDERR_FILENO, "badarg\n", 7), 7);
+    assert_string_equal(read_log(), "distguard[beam.smp]: this cannot start: see there\nbadarg\n");
+    freeze();
+    before = seconds();
+    dg_log_tell("nor this");
+    if (seconds() - before > 5) {
+        fail_msg("it took %.1f s, wanted a tenth of one", seconds() - before);
+    }
+    assert_null(strstr(read_log(), "nor"));
     thaw();
     dg_log_flush();
-    assert_string_equal(read_log(), "distguard[beam.smp]: this cannot start: see there\n");
+    assert_non_null(strstr(read_log(), "badarg\ndistguard[beam.smp]: nor this\n"));
 }
 
 /* --- running them --- */

@@ -22,6 +22,9 @@
 /* How long the end of the program may wait for a disk. */
 #define LAST_WORDS_MILLISECONDS 1000
 
+/* How long a sentence on stderr may, so that it comes before what the program says next. */
+#define SENTENCE_MILLISECONDS 100
+
 /* Written by dg_log_start() only, so that no thread needs a lock. */
 static struct {
     bool started;
@@ -196,10 +199,10 @@ void dg_log_tell(const char *sentence)
         snprintf(line.text, sizeof line.text, "distguard[%s]: %s\n", log_state.program, sentence);
     if (size > 0 && (size_t)size < sizeof line.text) {
         line.size = (size_t)size;
-        if (log_state.stderr_way == DG_LOG_BY_WRITER)
-            (void)dg_writer_put(&line);
-        else
+        if (log_state.stderr_way != DG_LOG_BY_WRITER)
             deliver(&line);
+        else if (dg_writer_put(&line))
+            dg_writer_flush(SENTENCE_MILLISECONDS);
     }
     errno = saved_errno;
 }

@@ -37,7 +37,9 @@ void dg_log_start(const struct dg_log_policy *policy, const char *program,
 
 /*
  * Says a sentence to whoever started the program, on stderr, wherever the log goes: for what makes
- * a program fail in a way that only we can explain.
+ * a program fail in a way that only we can explain. Comes before what the program then says itself,
+ * unless stderr is a file on a disk that hangs: it is waited for no longer than a tenth of a
+ * second.
  */
 void dg_log_tell(const char *sentence);
 
