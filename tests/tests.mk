@@ -82,7 +82,7 @@ $(CHANNEL_PROGRAM): $(B)/obj/tests/peers/channel.o $(CLI_CORE_OBJ) $(POLICY_OBJ)
 
 test-programs: $(CHANNEL_PROGRAM) $(filter $(B)/%,$(CHOSEN)) $(if $(filter %/fuzz.t,$(CHOSEN)),fuzz-programs)
 
-# A bad network between two nodes, for longer: RUNS=1 SEED=N repeats a run (tests/system/faults.t).
+# A bad network between two nodes, for longer: RUNS=, SEED= and TLS= choose (tests/system/README.md).
 .PHONY: test-faults
 test-faults: export RUNS ?= 500
 test-faults: export DISTGUARD_LAB_TIME_LIMIT ?= 7200
