@@ -80,6 +80,12 @@ static void forked_bare(void)
     dg_log_forked();
 }
 
+static void tls_ended(void)
+{
+    dg_rules_stop();
+    dg_table_disown();
+}
+
 /* Everything that can be refused. Returns 0, or -1 with `error`. */
 static int start(const char *program, const struct dg_policy *policy, struct dg_error *error)
 {
@@ -100,6 +106,7 @@ static int start(const char *program, const struct dg_policy *policy, struct dg_
     if (dg_tls_start(error) != 0 || dg_rules_start(error) != 0) {
         return -1;
     }
+    dg_tls_at_end(tls_ended);
     dg_table_at_bare_fork(forked_bare);
     if (dg_table_start() != 0 || pthread_atfork(NULL, NULL, dg_learned_forked) != 0 ||
         pthread_atfork(NULL, NULL, dg_rules_forked) != 0 ||

@@ -321,3 +321,12 @@ void dg_rules_renew(void)
     pthread_mutex_unlock(&renewing);
     errno = saved;
 }
+
+void dg_rules_stop(void)
+{
+    struct timespec limit;
+
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec++;
+    (void)pthread_mutex_timedlock(&renewing, &limit); /* for good */
+}

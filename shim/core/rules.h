@@ -44,6 +44,9 @@ void dg_rules_refresh(const struct dg_rules **rules);
  */
 void dg_rules_renew(void);
 
+/* No more looking: waits a moment for who is at it. */
+void dg_rules_stop(void);
+
 /* In the child of a fork, whose parent may have held the lock. */
 void dg_rules_forked(void);
 

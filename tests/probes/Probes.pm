@@ -37,8 +37,8 @@ sub probe_program {
 }
 
 sub probe_library {
-    my ($name) = @_;
-    compile(qw(-O1 -shared -fPIC -o), "$folder/$name.so", "$source/$name.c");
+    my ($name, @libraries) = @_;
+    compile(qw(-O1 -shared -fPIC -o), "$folder/$name.so", "$source/$name.c", map { "-l$_" } @libraries);
     return "$folder/$name.so";
 }
 

@@ -12,7 +12,7 @@ use IO::Handle;
 use IO::Socket::INET;
 use IPC::Open3 qw(open3);
 use JSON::PP qw(decode_json);
-use Probes qw(probe_folder probe_program policy guarded_env library);
+use Probes qw(probe_folder probe_program probe_library policy guarded_env library);
 use Test::More;
 
 my $seconds  = $ENV{STORM_SECONDS}  // 3;
@@ -71,14 +71,23 @@ my @ways = (
     [exit => 7], [_exit => 7], [quick_exit => 7], [thread => 7], [destructor => 7], [talking => 7],
     [abort => 128 + 6], [kill => 128 + 9], [term => 128 + 15],
 );
-subtest "$leaves ends" => sub {
-    for my $i (0 .. $leaves - 1) {
+sub leave_ok {
+    my ($times, $env, @ways) = @_;
+    for my $i (0 .. $times - 1) {
         my ($how, $wanted) = @{ $ways[$i % @ways] };
-        my $run = run({ env => \%env, patience => 20 }, $storm, $port, 'leave', $how);
+        my $run = run({ env => $env, patience => 20 }, $storm, $port, 'leave', $how);
         next if $run->{status} == $wanted;
         is($run->{status}, $wanted, "by $how") or diag describe($run);
     }
     pass('as they were meant');
+}
+
+subtest "$leaves ends" => sub { leave_ok($leaves, \%env, @ways) };
+
+# Its constructor runs before ours, so OpenSSL is torn down under our threads at exit.
+subtest 'ends of a program that another library has brought OpenSSL into' => sub {
+    my %with = (%env, LD_PRELOAD => library() . ':' . probe_library('openssl', 'crypto'));
+    leave_ok($leaves / 4, \%with, grep { $_->[0] =~ /^(?:exit|thread|talking)$/ } @ways);
 };
 
 unlike(slurp(probe_folder() . '/log'), qr/event=plaintext/, 'the log tells of no plaintext');

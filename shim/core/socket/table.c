@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shim/core/rules.h"
@@ -28,6 +29,14 @@ static pid_t owner;                    /* the process that the table describes *
 static atomic_int *ours = &(atomic_int){1};
 static void (*on_bare_fork)(void);
 
+static void disown(struct dg_socket *socket)
+{
+    if (socket->channel != NULL) {
+        socket->role = DG_ROLE_FOREIGN;
+        socket->channel = NULL;
+    }
+}
+
 /*
  * A child of fork(2) has our table and none of our threads: any lock may have been held. Its
  * guarded connections belong to the parent, whose record sequence numbers it would destroy: it may
@@ -43,10 +52,23 @@ static void forked(void)
 
         if (socket != NULL) {
             pthread_mutex_init(&socket->lock, NULL);
-            if (socket->channel != NULL) {
-                socket->role = DG_ROLE_FOREIGN;
-                socket->channel = NULL;
-            }
+            disown(socket);
+        }
+    }
+}
+
+void dg_table_disown(void)
+{
+    struct timespec limit;
+
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec++;
+    for (int fd = 0; fd < dg_table_end(); fd++) {
+        struct dg_socket *socket = atomic_load(&dg_table[fd]);
+
+        if (socket != NULL && pthread_mutex_timedlock(&socket->lock, &limit) == 0) {
+            disown(socket);
+            pthread_mutex_unlock(&socket->lock);
         }
     }
 }

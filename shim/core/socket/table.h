@@ -94,6 +94,11 @@ int dg_table_start(void);
  * called when the child first asks for a socket of the table. */
 void dg_table_at_bare_fork(void (*handler)(void));
 
+/* Lets go of every channel, as in a child of fork: what they stand on is about to be torn down. A
+ * socket that its thread does not unlock within a second is passed over, as that thread may be the
+ * caller's own, interrupted by a signal. */
+void dg_table_disown(void);
+
 /* False in a child of vfork(2), which has descriptors of its own but shares this memory: what it
  * closes and copies is not ours. */
 bool dg_table_is_ours(void);

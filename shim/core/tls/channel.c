@@ -122,7 +122,7 @@ struct dg_channel *dg_channel_new(const struct dg_credentials *credentials,
                                   enum dg_channel_side side, const struct dg_transport *transport,
                                   double timeout)
 {
-    struct dg_channel *channel = calloc(1, sizeof *channel);
+    struct dg_channel *channel = dg_tls_has_ended() ? NULL : calloc(1, sizeof *channel);
 
     if (channel == NULL) {
         return NULL;

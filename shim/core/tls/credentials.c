@@ -186,7 +186,7 @@ int dg_credentials_load(const struct dg_policy *policy, struct dg_credentials **
 
 void dg_credentials_free(struct dg_credentials *credentials)
 {
-    if (credentials != NULL) {
+    if (credentials != NULL && !dg_tls_has_ended()) {
         SSL_CTX_free(credentials->context);
         free(credentials->expiries);
         free(credentials);

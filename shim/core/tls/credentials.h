@@ -20,6 +20,14 @@ struct dg_credentials;
 int dg_tls_start(struct dg_error *error);
 
 /*
+ * OpenSSL may be ended all the same: by a library that used it before us and did not say that, or
+ * by the program itself. From then on no channel can be made and no credentials are freed;
+ * `handler` is called before anything is torn down, to let go of the channels that there are.
+ */
+void dg_tls_at_end(void (*handler)(void));
+bool dg_tls_has_ended(void);
+
+/*
  * Reads and checks the files that the policy names: certificate chain, private key (permissions,
  * never a passphrase prompt, match with the certificate), trust anchors, CRLs. A certificate that
  * no peer with the same anchors would accept in both roles is refused. `policy` must outlive the
