@@ -287,8 +287,9 @@ static int open_socket(void)
 
 static void shut(int fd)
 {
-    if (fd >= 0) {
-        hooks.closing(fd);
+    int result;
+
+    if (fd >= 0 && !hooks.close(fd, &result)) {
         close(fd);
     }
 }

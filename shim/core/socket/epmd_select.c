@@ -190,6 +190,7 @@ static int answer(const struct question *question, fd_set answers[3])
 static int wait_and_answer(struct question *question, const struct timeval *timeout,
                            fd_set answers[3])
 {
+    const struct timespec breath = {.tv_nsec = 10000000};
     struct timespec start;
 
     clock_gettime(CLOCK_MONOTONIC, &start);
@@ -207,6 +208,8 @@ static int wait_and_answer(struct question *question, const struct timeval *time
         if (found >= 0) {
             serve_waiting(question);
             count = answer(question, answers);
+        } else if (errno == ENOMEM) {
+            (void)nanosleep(&breath, NULL); /* which it will be the next moment, too */
         }
         if (count > 0 || left == 0) {
             return count;
