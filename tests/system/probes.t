@@ -47,6 +47,7 @@ same_ok(run($probe, 'bytes'), run({ env => {guarded_env($conf)} }, $erl_call, 'b
 like(slurp(probe_folder() . '/log'), qr{distguard\[$_\]: event=started}, "$_ was guarded indeed") for qw(probe erl_call);
 
 subtest 'calls from the constructor of another library' => sub {
+    plan skip_all => 'a sanitizer is not ready as early as that' if $ENV{DISTGUARD_LAB_AHEAD};
     my $other = probe_library('constructor');
     my $plain = run({ env => { LD_PRELOAD => $other } }, $probe, 'copies');
     like($plain->{out}, qr/^constructor: bytes: 0$/m, 'it makes its calls') or diag describe($plain);
