@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include "tests/unit/support/address.h"
 
 #define SOMEBODY 12345
+#define NOBODY 65534
 
 static const struct dg_real real = {.socket = socket, .send = send, .recv = recv, .close = close};
 
@@ -127,6 +130,88 @@ static void test_a_connection_of_somebody_else_is_theirs(void **state)
     (void)close(listener);
 }
 
+/* In a user namespace of its own, as this user, who alone has a place in it. */
+static _Noreturn void ask_in_a_namespace(const struct sockaddr_storage *peer,
+                                         const struct sockaddr_storage *own, uid_t we, int ready,
+                                         int go)
+{
+    uid_t user = 4711;
+    char byte = 0;
+
+    if (unshare(CLONE_NEWUSER) != 0 || write(ready, &byte, 1) != 1 || read(go, &byte, 1) != 1 ||
+        setuid(we) != 0) {
+        _exit(99);
+    }
+    if (dg_socket_owner(&real, peer, own, &user) == 0) {
+        _exit(user == we ? 0 : 1);
+    }
+    _exit(errno == EOVERFLOW ? 2 : 3);
+}
+
+static void give_a_place(pid_t child, uid_t user)
+{
+    char path[64];
+    FILE *map;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/uid_map", (int)child);
+    map = fopen(path, "we");
+    assert_non_null(map);
+    (void)fprintf(map, "%u %u 1\n", (unsigned)user, (unsigned)user);
+    assert_int_equal(fclose(map), 0);
+}
+
+/* What a process that runs as `we` in a user namespace says of this connection: ask_in_a_namespace.
+ */
+static int asked_in_a_namespace(const struct sockaddr_storage *peer,
+                                const struct sockaddr_storage *own, uid_t we)
+{
+    int ready[2];
+    int go[2];
+    char byte = 0;
+    int status;
+    pid_t child;
+
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(go), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        ask_in_a_namespace(peer, own, we, ready[1], go[0]);
+    }
+    (void)close(ready[1]);
+    if (read(ready[0], &byte, 1) == 1) {
+        give_a_place(child, we);
+        assert_int_equal(write(go[1], &byte, 1), 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    (void)close(ready[0]);
+    (void)close(go[0]);
+    (void)close(go[1]);
+    return WEXITSTATUS(status);
+}
+
+/* There all who have no place in it are shown as the overflow user, whom a service may run as. */
+static void test_in_a_user_namespace_nobody_is_not_taken_for_us(void **state)
+{
+    struct sockaddr_storage own;
+    struct sockaddr_storage peer;
+    int listener = listen_at("127.0.0.1", &own);
+    int client = connect_to(&own);
+
+    (void)state;
+    peer = name_of(client);
+    if (geteuid() != 0) {
+        (void)close(client);
+        (void)close(listener);
+        skip();
+    }
+    assert_int_equal(asked_in_a_namespace(&peer, &own, NOBODY), 2);
+    assert_int_equal(asked_in_a_namespace(&peer, &own, SOMEBODY), 2);
+    assert_int_equal(asked_in_a_namespace(&peer, &own, 0), 0);
+    (void)close(client);
+    (void)close(listener);
+}
+
 /* An orphan belongs to nobody any more, and the kernel would call it root's. */
 static void test_a_peer_that_has_closed_is_nobodys(void **state)
 {
@@ -212,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_connection_of_ours_is_ours),
         cmocka_unit_test(test_a_connection_of_somebody_else_is_theirs),
+        cmocka_unit_test(test_in_a_user_namespace_nobody_is_not_taken_for_us),
         cmocka_unit_test(test_a_peer_that_has_closed_is_nobodys),
         cmocka_unit_test(test_a_connection_that_is_not_there_is_nobodys),
         cmocka_unit_test(test_without_an_answer_there_is_no_owner),

@@ -40,6 +40,12 @@ bool dg_local_is_allowed(const struct dg_socket *socket, const struct sockaddr_s
         return false;
     }
     if (dg_socket_owner(&dg_core.real, &socket->peer, own, &user) != 0) {
+        if (errno == EOVERFLOW) {
+            (void)snprintf(reason, size,
+                           "peer of this host speaks plaintext as nobody, or as a user whom our "
+                           "user namespace does not know: these cannot be told apart");
+            return false;
+        }
         (void)snprintf(
             reason, size,
             "peer of this host speaks plaintext, and the kernel does not say whose it is (%s)",

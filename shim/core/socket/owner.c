@@ -8,6 +8,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "shim/core/socket/users.h"
+
 struct query {
     struct nlmsghdr header;
     struct inet_diag_req_v2 request;
@@ -46,7 +48,7 @@ static struct query make_query(const struct sockaddr_storage *peer,
     return query;
 }
 
-static int read_answer(const uint8_t *bytes, size_t size, uid_t *user)
+static int read_answer(const struct dg_real *real, const uint8_t *bytes, size_t size, uid_t *user)
 {
     struct nlmsghdr header;
     struct inet_diag_msg answer;
@@ -73,6 +75,10 @@ static int read_answer(const uint8_t *bytes, size_t size, uid_t *user)
         errno = ENOENT;
         return -1;
     }
+    if (dg_user_is_shared(real, answer.idiag_uid)) {
+        errno = EOVERFLOW;
+        return -1;
+    }
     *user = answer.idiag_uid;
     return 0;
 }
@@ -93,7 +99,7 @@ int dg_socket_owner(const struct dg_real *real, const struct sockaddr_storage *p
     /* The kernel answers within the send; there is nothing to wait for. */
     if (real->send(fd, &query, sizeof query, MSG_DONTWAIT) == (ssize_t)sizeof query &&
         (size = real->recv(fd, answer, sizeof answer, MSG_DONTWAIT)) >= 0) {
-        result = read_answer(answer, (size_t)size, user);
+        result = read_answer(real, answer, (size_t)size, user);
     }
     error = errno;
     real->close(fd);

@@ -12,7 +12,8 @@
  * sock_diag (linux NETLINK_SOCK_DIAG, inet_diag.h). Only an established socket that a process still
  * holds counts: for any other the kernel answers root.
  *
- * Returns 0 and the user, or -1 with errno: ENOENT where this network namespace has no such socket.
+ * Returns 0 and the user, or -1 with errno: ENOENT where this network namespace has no such socket,
+ * EOVERFLOW where the user cannot be told from others (dg_user_is_shared).
  */
 int dg_socket_owner(const struct dg_real *real, const struct sockaddr_storage *peer,
                     const struct sockaddr_storage *own, uid_t *user);
