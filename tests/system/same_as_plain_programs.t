@@ -20,7 +20,7 @@ my @worlds = worlds($lab);
 my $Erl = 'erl -noshell -setcookie lab +sbwt none +sbwtdcpu none +sbwtdio none';
 
 # Commands of the shell; what they print and their status are compared. IP is the host's address, NAME a name that no other
-# node has, PEER the node on the other host.
+# node has, PEER the node on the other host. One erl_call has the same name as the next, unless it is told another.
 my @PROGRAMS = (
     ['erl: version', 'erl -version'],
     ['erl: ends', "$Erl -eval 'halt(0).'"],
@@ -43,11 +43,11 @@ my @PROGRAMS = (
     ['erl: over inet', qq($Erl -name q\@IP -eval '{ok, _} = erl_boot_server:start([{127,0,0,1}]), io:put_chars(os:cmd("erl -noshell -loader inet -id loaded -hosts 127.0.0.1 -setcookie lab -eval \\"io:format([111,107]), halt(0).\\"")), halt(0).')],
     ['erlc', q(cd $HOME; printf -- '-module(judged).\n-export([f/0]).\nf() -> 1.\n' >judged.erl; erlc judged.erl && ls judged.beam; printf 'broken' >judged.erl; erlc judged.erl)],
     ['escript', q(cd $HOME; printf '#!/usr/bin/env escript\n%%%%! -name judged@%s -setcookie lab\nmain(A) -> io:format("~p ~p~n", [A, net_adm:ping(%s)]), halt(2).\n' IP "PEER" >judged; escript judged a b)],
-    ['erl_call: a call', "erl_call -c lab -name n\@IP -a 'erlang node'"],
-    ['erl_call: code', "printf 'X = 20,\n{ok, X + 1}.\n' | erl_call -c lab -name n\@IP -e"],
-    ['erl_call: nobody', "erl_call -c lab -name nobody\@IP -a 'erlang node'"],
-    ['erl_call: a wrong cookie', "erl_call -c wrong -name n\@IP -a 'erlang node'"],
-    ['erl_call: another host', "erl_call -c lab -timeout 10 -name n\@THERE_IP -a 'erlang node'"],
+    ['erl_call: a call', "erl_call -h c\$RANDOM -c lab -name n\@IP -a 'erlang node'"],
+    ['erl_call: code', "printf 'X = 20,\n{ok, X + 1}.\n' | erl_call -h c\$RANDOM -c lab -name n\@IP -e"],
+    ['erl_call: nobody', "erl_call -h c\$RANDOM -c lab -name nobody\@IP -a 'erlang node'"],
+    ['erl_call: a wrong cookie', "erl_call -h c\$RANDOM -c wrong -name n\@IP -a 'erlang node'"],
+    ['erl_call: another host', "erl_call -h c\$RANDOM -c lab -timeout 10 -name n\@THERE_IP -a 'erlang node'"],
     ['epmd: names', 'epmd -names'],
     ['epmd: names of nobody', 'epmd -port 9990 -names'],
     ['epmd: is not to be killed', 'epmd -kill; epmd -names'],
@@ -55,10 +55,10 @@ my @PROGRAMS = (
     ['epmd: another', 'epmd -port 9991 -daemon -relaxed_command_check; epmd -port 9991 -names; epmd -port 9991 -kill; sleep 0.2; epmd -port 9991 -names'],
     ['epmd: a second', 'epmd -daemon; echo $?; epmd; echo $?'],
     ['heart', q(cd $HOME; rm -f beaten; HEART_COMMAND='touch beaten' erl -detached -heart -setcookie lab -name heart@IP; for i in $(seq 200); do epmd -names | grep -q heart && break; sleep 0.05; done; ) .
-        q(erl_call -c lab -name heart@IP -a 'os getpid' | tr -d '"' >pid; kill -KILL $(cat pid); for i in $(seq 200); do [ -e beaten ] && break; sleep 0.05; done; ls beaten)],
-    ['detached', q(erl -detached -setcookie lab -name away@IP; for i in $(seq 200); do epmd -names | grep -q away && break; sleep 0.05; done; erl_call -c lab -name away@IP -a "net_adm ping [PEER]"; erl_call -c lab -name away@IP -q)],
+        q(erl_call -h c$RANDOM -c lab -name heart@IP -a 'os getpid' | tr -d '"' >pid; kill -KILL $(cat pid); for i in $(seq 200); do [ -e beaten ] && break; sleep 0.05; done; ls beaten)],
+    ['detached', q(erl -detached -setcookie lab -name away@IP; for i in $(seq 200); do epmd -names | grep -q away && break; sleep 0.05; done; erl_call -h c$RANDOM -c lab -name away@IP -a "net_adm ping [PEER]"; erl_call -h c$RANDOM -c lab -name away@IP -q)],
     ['run_erl', q(cd $HOME; rm -rf run; mkdir run; run_erl -daemon run/ run "exec erl -setcookie lab -name tended@IP"; for i in $(seq 200); do epmd -names | grep -q tended && break; sleep 0.05; done; ) .
-        q(erl_call -c lab -name tended@IP -a "net_adm ping [PEER]"; erl_call -c lab -name tended@IP -q; sleep 0.3; grep -avE '^$|run_erl|=====|1>' run/erlang.log.1 | tr -d '\r')],
+        q(erl_call -h c$RANDOM -c lab -name tended@IP -a "net_adm ping [PEER]"; erl_call -h c$RANDOM -c lab -name tended@IP -q; sleep 0.3; grep -avE '^$|run_erl|=====|1>' run/erlang.log.1 | tr -d '\r')],
 );
 
 my $count = 0;

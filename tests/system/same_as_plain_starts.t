@@ -94,7 +94,7 @@ sub started_nodes {
     }
     for my $case (@cases) {
         my @node = map { $_->wait_up } @{ $case->{nodes} };
-        my @asked = map { $node[$_]->begin(placed($worlds[$_], $case->{ask}, $case->{name})) } 0, 1;
+        my @asked = map { $node[$_]->begin('dg_judge:ordered(begin ' . placed($worlds[$_], $case->{ask}, $case->{name}) . ' end)') } 0, 1;
         compare($case->{what}, map { comparable($worlds[$_], eval { $node[$_]->result($asked[$_]) } // "the_case_crashed: $@") } 0, 1);
         eval { $_->begin('init:stop()') } for @node;
     }

@@ -2,10 +2,11 @@
 %% saw in a term that is the same in every run: what differs from run to run (ports, times) it leaves out or names by a
 %% word. Pids, references and addresses are made the same by who compares (tests/lib/Distguard/Lab/Judge.pm).
 %%
-%% The world: peer => the other node, here and there => the addresses of both, dir => a folder of this node's own,
-%% peer_dir => one of the peer's, backend => inet or socket, what gen_tcp is to be carried by.
+%% The world: peer => the other node, peer_pid => its process, here and there => the addresses of both, nowhere => one that
+%% nobody has, silent => one of a host without Erlang, dir => a folder of this node's own, backend => inet or socket, by
+%% what gen_tcp is to be carried.
 -module(dg_judge).
--export([cases/1, run/3]).
+-export([cases/1, run/3, ordered/1]).
 -export([connected/1, disconnected/1, dist_port/1, there/2, wait/1, heard/2, timed/1, outcome/1]).
 
 -define(CASE_LIMIT, 40000).
@@ -17,13 +18,19 @@ cases(Module) ->
 run(Module, Case, World) ->
     {Pid, Reference} = spawn_monitor(fun() -> exit({saw, Module:Case(World)}) end),
     receive
-        {'DOWN', Reference, process, Pid, {saw, Term}} -> Term;
+        {'DOWN', Reference, process, Pid, {saw, Term}} -> ordered(Term);
         {'DOWN', Reference, process, Pid, Reason} -> {the_case_crashed, Reason}
     after ?CASE_LIMIT ->
         Where = process_info(Pid, [current_stacktrace, messages]),
         exit(Pid, kill),
         {the_case_hangs, Where}
     end.
+
+%% The same with its maps as sorted lists: in which order a map is printed differs between two VMs.
+ordered(Map) when is_map(Map) -> {map, lists:sort([{ordered(Key), ordered(Value)} || {Key, Value} <- maps:to_list(Map)])};
+ordered(Tuple) when is_tuple(Tuple) -> list_to_tuple(ordered(tuple_to_list(Tuple)));
+ordered([Head | Tail]) -> [ordered(Head) | ordered(Tail)];
+ordered(Other) -> Other.
 
 %% Brings a connection about, and waits until both ends have it.
 connected(#{peer := Peer}) ->

@@ -69,10 +69,10 @@ node_info(#{peer := Peer} = World) ->
      length(element(2, net_kernel:nodes_info()))}.
 
 %% Of the listeners that this VM has, that which EPMD names for it.
-listener_address(#{here := Here}) ->
+listener_address(_) ->
     [Name, _] = string:split(atom_to_list(node()), "@"),
-    {port, Port, _} = erl_epmd:port_please(Name, Here),
-    [Address || Listener <- erlang:ports(), erlang:port_info(Listener, name) =:= {name, "tcp_inet"},
+    {port, Port, _} = erl_epmd:port_please(Name, {127, 0, 0, 1}),
+    [case lists:usort(tuple_to_list(Address)) of [0] -> wildcard; _ -> Address end || Listener <- erlang:ports(), erlang:port_info(Listener, name) =:= {name, "tcp_inet"},
                 {ok, {Address, P}} <- [inet:sockname(Listener)], P =:= Port, inet:peername(Listener) =:= {error, enotconn}].
 
 carrier(World) ->
@@ -733,7 +733,8 @@ statistics_of_ports(World) ->
 
 %% --- nodes that are started by this one ---
 
-quiet() -> ["-setcookie", "lab", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none", "-pa" | code_paths()].
+%% What the matrix adds to every node holds for these, too.
+quiet() -> string:lexemes(os:getenv("DISTGUARD_LAB_ERL_ARGS", ""), " ") ++ ["-setcookie", "lab", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none", "-pa" | code_paths()].
 
 code_paths() -> [filename:dirname(code:which(?MODULE))].
 
@@ -762,10 +763,14 @@ started_by_peer(How, Options) ->
 nodes_started_by_slave(_) ->
     case code:ensure_loaded(slave) of
         {module, slave} ->
-            {ok, Node} = slave:start(own_host(), judge_slave, lists:flatten(lists:join(" ", quiet()))),
-            Answer = rpc:call(Node, erlang, node, []),
-            monitor_node(Node, true),
-            ok = slave:stop(Node),
-            {Node, Answer, receive {nodedown, Node} -> down after ?PATIENCE -> up end};
+            %% It knows no host by an IPv6 address.
+            dg_judge:outcome(fun() -> started_by_slave(lists:flatten(lists:join(" ", quiet()))) end);
         _ -> no_slave
     end.
+
+started_by_slave(Arguments) ->
+    {ok, Node} = slave:start(own_host(), judge_slave, Arguments),
+    Answer = rpc:call(Node, erlang, node, []),
+    monitor_node(Node, true),
+    ok = slave:stop(Node),
+    {Node, Answer, receive {nodedown, Node} -> down after ?PATIENCE -> up end}.

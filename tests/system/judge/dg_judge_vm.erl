@@ -311,8 +311,8 @@ cryptography(_) ->
 
 test_certificate() ->
     #{server_config := Server, client_config := Client} = public_key:pkix_test_data(#{
-        server_chain => #{root => [{key, {namedCurve, secp256r1}}], intermediates => [], peer => [{key, {namedCurve, secp256r1}}]},
-        client_chain => #{root => [{key, {namedCurve, secp256r1}}], intermediates => [], peer => [{key, {namedCurve, secp256r1}}]}}),
+        server_chain => #{root => [{digest, sha256}, {key, {namedCurve, secp256r1}}], intermediates => [], peer => [{digest, sha256}, {key, {namedCurve, secp256r1}}]},
+        client_chain => #{root => [{digest, sha256}, {key, {namedCurve, secp256r1}}], intermediates => [], peer => [{digest, sha256}, {key, {namedCurve, secp256r1}}]}}),
     {Server, Client}.
 
 %% The VM's own TLS, between the VMs of both hosts.
