@@ -29,7 +29,7 @@ my @PROGRAMS = (
     ['erl: prints', qq($Erl -name NAME\@IP -eval 'io:format("out~n"), io:format(standard_error, "err~n", []), init:stop().')],
     ['erl: a name that is taken', "$Erl -name n\@IP -eval 'halt(0).'"],
     ['erl: no such name', "$Erl -name a\@b\@c -eval 'halt(0).'"],
-    ['erl: short and long names', "$Erl -sname x\@1.2.3.4 -eval 'halt(0).'"],
+    ['erl: short and long names', "$Erl -sname x\@1.2.3.4 -eval 'halt(0).' 2>&1 | grep -ao \"Can't set short node name\" | sort -u; echo \${PIPESTATUS[0]}"],    # with crash reports, in no order
     ['erl: nobody is EPMD', "$Erl -name NAME\@IP -start_epmd false -epmd_port 9990 -eval 'halt(0).'"],
     ['erl: an address that is not ours', "$Erl -name NAME\@IP -kernel inet_dist_use_interface '{192,0,2,1}' -eval 'halt(0).'"],
     ['erl: no such protocol', "$Erl -name NAME\@IP -proto_dist nonsense -eval 'halt(0).'"],

@@ -146,14 +146,16 @@ set_options(#{peer := Peer} = World) ->
      %% The connection has survived it.
      erpc:call(Peer, erlang, node, [])}.
 
+%% OTP's net_kernel does not survive it where the socket module carries distribution.
 options_of_all(#{peer := Peer} = World) ->
-    dg_judge:connected(World),
-    Set = net_kernel:setopts(new, [{keepalive, true}]),
-    dg_judge:disconnected(World),
-    dg_judge:connected(World),
-    Fresh = net_kernel:getopts(Peer, [keepalive]),
-    {Set, Fresh, net_kernel:setopts(new, [{keepalive, false}]), net_kernel:setopts(all, [{keepalive, false}]),
-     net_kernel:getopts(Peer, [keepalive])}.
+    with_port(World, fun(_) ->
+        Set = net_kernel:setopts(new, [{keepalive, true}]),
+        dg_judge:disconnected(World),
+        dg_judge:connected(World),
+        Fresh = net_kernel:getopts(Peer, [keepalive]),
+        {Set, Fresh, net_kernel:setopts(new, [{keepalive, false}]), net_kernel:setopts(all, [{keepalive, false}]),
+         net_kernel:getopts(Peer, [keepalive])}
+    end).
 
 system_figures(World) ->
     dg_judge:connected(World),
