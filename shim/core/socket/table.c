@@ -26,7 +26,8 @@ static pid_t owner;                    /* the process that the table describes *
 
 /* 1; in memory that the kernel empties for every child that gets memory of its own, however it is
  * made. Where there is none, it stays 1 in a child, too. */
-static atomic_int *ours = &(atomic_int){1};
+static atomic_int ours_for_good = 1;
+static atomic_int *ours = &ours_for_good;
 static void (*on_bare_fork)(void);
 
 static void disown(struct dg_socket *socket)
