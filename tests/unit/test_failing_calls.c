@@ -604,6 +604,39 @@ static void test_a_program_of_this_host(void **state)
     exhaust("a program of this host", take_local);
 }
 
+/* A buffer that is none fails as in the kernel, also where the bytes are kept by us. */
+static void test_what_is_kept_goes_nowhere(void **state)
+{
+    enum { PIECE = 5 };
+    struct iovec nowhere = {.iov_len = 10};
+    struct msghdr message = {.msg_iov = &nowhere, .msg_iovlen = 1};
+    struct end server = {.message = status_message, .size = sizeof status_message - 1};
+    int listener, stranger;
+    ssize_t got = 0;
+
+    (void)state;
+    be("beam.smp", "local");
+    listener = open_listener(INADDR_LOOPBACK);
+    stranger = open_stranger(listener, name_message, PIECE);
+    while ((server.fd = call_accept(listener)) < 0) {
+    }
+    get(&server);
+    assert_int_equal(server.have, 0);
+    assert_int_equal(send(stranger, name_message + PIECE, sizeof name_message - 1 - PIECE, 0),
+                     sizeof name_message - 1 - PIECE);
+    assert_true(hooks.receive(server.fd, &message, 0, &got));
+    assert_int_equal(got, -1);
+    assert_int_equal(errno, EFAULT);
+    for (int i = 0; i < ROUNDS; i++) {
+        get(&server);
+    }
+    assert_int_equal(server.have, sizeof name_message - 1);
+    assert_memory_equal(server.received, name_message, server.have);
+    shut(server.fd);
+    shut(stranger);
+    shut(listener);
+}
+
 /* --- where things listen, and connect from --- */
 
 static size_t make_registration(char bytes[STREAM], in_port_t port)
@@ -872,6 +905,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(test_a_stranger),
         cmocka_unit_test(test_a_stranger_where_nobody_expects_him),
         cmocka_unit_test(test_a_program_of_this_host),
+        cmocka_unit_test(test_what_is_kept_goes_nowhere),
         cmocka_unit_test(test_a_registration),
         cmocka_unit_test(test_an_unknown_source),
         cmocka_unit_test(test_epmd),

@@ -103,12 +103,15 @@ static enum dg_attempt receive_plain(struct dg_socket *socket, int fd, struct ms
                                      int flags, ssize_t *result)
 {
     bool aside = (flags & (MSG_TRUNC | ASIDE)) != 0;
+    bool kept = socket->request != NULL || (socket->first_kept > 0 && !aside);
     bool peek = (flags & MSG_PEEK) != 0;
     bool would_block = false;
 
-    if (socket->request != NULL) {
+    if (kept && dg_leads_nowhere(message->msg_iov, message->msg_iovlen)) {
+        (void)dg_attempt_failed(result, EFAULT);
+    } else if (socket->request != NULL) {
         (void)receive_request(socket, message, peek, result);
-    } else if (socket->first_kept > 0 && !aside) {
+    } else if (kept) {
         *result = (ssize_t)give_kept(socket, message, peek);
     } else if (socket->role == DG_ROLE_PLAIN) {
         dg_table_unlock(socket);
