@@ -1,7 +1,6 @@
 #include "shim/core/socket/users.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -30,17 +29,20 @@ static uid_t overflow_user(const struct dg_real *real)
     return text[0] != '\0' ? (uid_t)strtoul(text, NULL, 10) : DEFAULT_OVERFLOW_USER;
 }
 
-/* All users have their place here: so it is in the first user namespace. */
+/* All users have their place here, as they have in the first user namespace: "0 0 4294967295", the
+ * first of a range in here, outside, and how many. */
 static bool all_have_a_place(const struct dg_real *real)
 {
-    unsigned long first;
-    unsigned long outside;
-    unsigned long count;
     char text[TEXT_MAX];
+    char *rest = text;
+    unsigned long first;
+    unsigned long count;
 
     read_text(real, "/proc/self/uid_map", text);
-    return sscanf(text, "%lu %lu %lu", &first, &outside, &count) == 3 && first == 0 &&
-           count == (uid_t)-1;
+    first = strtoul(rest, &rest, 10);
+    (void)strtoul(rest, &rest, 10);
+    count = strtoul(rest, &rest, 10);
+    return first == 0 && count == (uid_t)-1;
 }
 
 bool dg_user_is_shared(const struct dg_real *real, uid_t user)
