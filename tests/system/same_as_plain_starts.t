@@ -60,7 +60,8 @@ my @NODES = (
 
 # Started at run time, in a node that was not distributed.
 my @LATE = (
-    ['a name of its own', '[net_kernel:start([LATE, longnames]), net_adm:ping(PEER), node(), net_kernel:stop(), node(), nodes()]'],
+    ['a name of its own', '[net_kernel:start([LATE, longnames]), net_adm:ping(PEER), node(), net_kernel:stop(),
+         dg_judge:wait(fun() -> node() =:= nonode@nohost end), nodes()]'],
     ['by a map', 'case erlang:function_exported(net_kernel, start, 2) of false -> none; true ->
          [net_kernel:start(LATE, #{name_domain => longnames, dist_listen => false, hidden => true, net_ticktime => 20}), net_adm:ping(PEER),
           net_kernel:get_state(), nodes(), nodes(hidden), net_kernel:stop()] end'],

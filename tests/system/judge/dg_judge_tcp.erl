@@ -18,8 +18,7 @@
 
 %% --- ends ---
 
-options(#{backend := socket}, Options) -> [{inet_backend, socket} | Options];
-options(_, Options) -> Options.
+options(#{backend := Backend}, Options) -> [{inet_backend, Backend} | Options].
 
 listen(World, Port, Options) -> gen_tcp:listen(Port, options(World, Options)).
 
@@ -417,7 +416,7 @@ monitors(World) ->
 
 %% A listening descriptor that another socket is made of.
 descriptor_handed_over(World) ->
-    {ok, Listener} = gen_tcp:listen(0, [binary, {active, false}, {ip, {127, 0, 0, 1}}]),
+    {ok, Listener} = gen_tcp:listen(0, [{inet_backend, inet}, binary, {active, false}, {ip, {127, 0, 0, 1}}]),
     {ok, Descriptor} = inet:getfd(Listener),
     {ok, Port} = inet:port(Listener),
     case dg_judge:outcome(fun() -> listen(World, 0, [binary, {active, false}, {fd, Descriptor}]) end) of
