@@ -82,6 +82,11 @@ struct dg_hooks {
     /* After dup or F_DUPFD, where either number is watched: returns copy, or -1 with errno where it
      * cannot be guarded (it is closed then). */
     int (*duplicated)(int fd, int copy);
+    /* Before a message with control data is sent: true, errno EOPNOTSUPP, where it carries a
+     * descriptor that is not to be handed on. */
+    bool (*hands_on)(const struct msghdr *message);
+    /* After a message with control data was received. */
+    void (*handed)(const struct msghdr *message);
     /* Whether a descriptor must not survive exec: nobody knows there that it is guarded. */
     bool (*ends_at_exec)(int fd);
     /* Before a thread gets a descriptor table of its own: true, errno EOPNOTSUPP, where refused. */

@@ -9,6 +9,7 @@
 #include "shim/core/report/repeats.h"
 #include "shim/core/report/status.h"
 #include "shim/core/rules.h"
+#include "shim/core/socket/handing.h"
 #include "shim/core/socket/hooks.h"
 #include "shim/core/socket/in_flight.h"
 #include "shim/core/socket/isolation.h"
@@ -46,6 +47,8 @@ static const struct dg_hooks all_hooks = {
     .close_range = dg_hook_close_range,
     .replace = dg_hook_replace,
     .duplicated = dg_hook_duplicated,
+    .hands_on = dg_hook_hands_on,
+    .handed = dg_hook_handed,
     .ends_at_exec = dg_hook_ends_at_exec,
     .unshares = dg_hook_unshares,
 };
@@ -115,7 +118,7 @@ static int start(const char *program, const struct dg_policy *policy, struct dg_
         pthread_atfork(NULL, NULL, dg_log_forked) != 0) {
         return dg_fail(error, "fork handlers cannot be registered: out of memory");
     }
-    return 0;
+    return dg_adopt_inherited(error);
 }
 
 __attribute__((visibility("default"))) enum dg_core_verdict

@@ -108,7 +108,27 @@ DG_EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     if (message != NULL && dg_watched(fd) && dg_hooks.receive(fd, message, flags, &result)) {
         return result;
     }
-    return dg_real()->recvmsg(fd, message, flags);
+    result = dg_real()->recvmsg(fd, message, flags);
+    if (result >= 0 && message->msg_control != NULL && message->msg_controllen > 0 &&
+        dg_guarding()) {
+        dg_hooks.handed(message);
+    }
+    return result;
+}
+
+static int receive_unwatched(int fd, struct mmsghdr *messages, unsigned count, int flags,
+                             struct timespec *timeout)
+{
+    int done = dg_real()->recvmmsg(fd, messages, count, flags, timeout);
+
+    for (int i = 0; i < done; i++) {
+        const struct msghdr *message = &messages[i].msg_hdr;
+
+        if (message->msg_control != NULL && message->msg_controllen > 0 && dg_guarding()) {
+            dg_hooks.handed(message);
+        }
+    }
+    return done;
 }
 
 /* On a stream, one message after the other, as the kernel does: with MSG_WAITFORONE only the first
@@ -121,7 +141,7 @@ DG_EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int fla
     unsigned done = 0;
 
     if (!dg_watched(fd) || count == 0) {
-        return dg_real()->recvmmsg(fd, messages, count, flags, timeout);
+        return receive_unwatched(fd, messages, count, flags, timeout);
     }
     while (done < count) {
         bool enough = done > 0 && (flags & MSG_WAITFORONE) != 0;

@@ -58,12 +58,22 @@ DG_EXPORT ssize_t writev(int fd, const struct iovec *vector, int count)
     return dg_real()->writev(fd, vector, count);
 }
 
+/* Whether a message carries a descriptor that is not to be handed on. */
+static bool hands_on(const struct msghdr *message)
+{
+    return message->msg_control != NULL && message->msg_controllen > 0 && dg_guarding() &&
+           dg_hooks.hands_on(message);
+}
+
 DG_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     ssize_t result;
 
     if (message != NULL && dg_watched(fd) && dg_hooks.send(fd, message, flags, &result)) {
         return result;
+    }
+    if (message != NULL && hands_on(message)) {
+        return -1;
     }
     return dg_real()->sendmsg(fd, message, flags);
 }
@@ -74,6 +84,11 @@ DG_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int fla
     unsigned done = 0;
 
     if (!dg_watched(fd) || count == 0) {
+        for (unsigned i = 0; messages != NULL && i < count; i++) {
+            if (hands_on(&messages[i].msg_hdr)) {
+                return -1;
+            }
+        }
         return dg_real()->sendmmsg(fd, messages, count, flags);
     }
     while (done < count) {

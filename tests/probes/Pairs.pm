@@ -17,8 +17,10 @@ use constant PATIENCE => 50;
 use constant MARKER   => 'marker-that-nobody-may-read';
 
 my $peer = probe_program('peer', qw(
-    peer.c peer_calls.c peer_stream.c peer_readiness.c peer_numbers.c report.c kinds.c calls.c fortified.c));
+    peer.c peer_calls.c peer_stream.c peer_readiness.c peer_numbers.c peer_handing.c report.c kinds.c calls.c fortified.c));
 my $conf = policy(programs => ['peer'], ports => '1-65535', handshake_timeout => '3.0');
+# Where no port is distribution's, it is known by its first bytes alone.
+my $unknowing = policy(programs => ['peer'], handshake_timeout => '3.0', file => 'unknowing.conf');
 my $relay = abs_path(dirname(__FILE__)) . '/relay';
 my $seed  = $ENV{PROBE_SEED} // int rand 1 << 30;
 note "PROBE_SEED=$seed";
@@ -83,7 +85,8 @@ sub pair {
     my $server = start($env, $peer, 'server', $scenario, $variant);
     my $wire   = probe_folder() . '/wire';
     my $tap    = start({}, $relay, port_of($server), $wire, @disturbance);
-    my $client = start($env, $peer, 'client', port_of($tap), $scenario, $variant);
+    my $client = start({ %$env, $scenario eq 'handed' ? (DISTGUARD_CONF => $unknowing) : () },
+        $peer, 'client', port_of($tap), $scenario, $variant);
     my ($client_end, $server_end) = (finish($client), finish($server));
     my $passed = line_of($tap) . stop($tap)->{said};    # it tells when it has seen both ends
     return { client => $client_end, server => $server_end, wire => slurp($wire), passed => $passed };

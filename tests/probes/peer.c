@@ -37,7 +37,7 @@ static const struct {
     {"stalled", stalled_client, stalled_server},    {"early", early_client, early_server},
     {"stream", stream_client, stream_server},       {"taken", taken_client, taken_server},
     {"replaced", replaced_client, replaced_server}, {"another", another_client, another_server},
-    {"apart", apart_client, apart_server},
+    {"apart", apart_client, apart_server},          {"handed", handed_client, handed_server},
 };
 
 void want(const char *what, ssize_t saw, ssize_t wanted)
@@ -87,14 +87,26 @@ int begin(int port)
     return begin_by(port, &writers[0]);
 }
 
-int join_by(int port, const struct writer *writer)
+static void want_welcome(int fd)
 {
     uint8_t bytes[WELCOME];
-    int fd = begin_by(port, writer);
 
     receive_all(fd, bytes, WELCOME);
     want_bytes("welcome", bytes, welcome, WELCOME);
+}
+
+int join_by(int port, const struct writer *writer)
+{
+    int fd = begin_by(port, writer);
+
+    want_welcome(fd);
     return fd;
+}
+
+void begin_on(int fd)
+{
+    send_all(fd, name_message, NAME_MESSAGE);
+    want_welcome(fd);
 }
 
 int join(int port)

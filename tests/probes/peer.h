@@ -29,6 +29,8 @@ int begin(int port);
 int begin_by(int port, const struct writer *writer);
 int join(int port);
 int join_by(int port, const struct writer *writer);
+/* The same, on a connection that is there already. */
+void begin_on(int fd);
 /* The other side of it. */
 int let_in(int listener);
 
@@ -47,8 +49,10 @@ client_function calls_client, flags_client, copies_client, children_client, endi
 server_function calls_server, flags_server, copies_server, children_server, ending_server;
 client_function refused_client, framed_client, flood_client, stalled_client, early_client;
 server_function refused_server, framed_server, flood_server, stalled_server, early_server;
-client_function stream_client, taken_client, replaced_client, another_client, apart_client;
-server_function stream_server, taken_server, replaced_server, another_server, apart_server;
+client_function stream_client, taken_client, replaced_client, another_client, apart_client,
+    handed_client;
+server_function stream_server, taken_server, replaced_server, another_server, apart_server,
+    handed_server;
 
 /* What a program does that another one became: the numbers, in words, of what it had open. */
 void inherited(int count, char **numbers);

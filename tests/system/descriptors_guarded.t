@@ -16,6 +16,9 @@ my @scenarios = (
     ['replaced', 'send',        'a number is closed and another connection while a send waits there'],
     ['another',  '',            'a program becomes another, by exec, with connections open'],
     ['apart',    '',            'a thread wants a descriptor table of its own'],
+    ['handed',   '',            'a connection that comes over a Unix socket, and may not go on so'],
+    ['handed',   'many',        'the same by recvmmsg and sendmmsg'],
+    ['handed',   'exec',        'a connection that the program before this one has left open'],
 );
 
 pair_ok(@$_) for @scenarios;

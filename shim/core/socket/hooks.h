@@ -22,6 +22,10 @@ int dg_hook_duplicated(int fd, int copy);
 bool dg_hook_ends_at_exec(int fd);
 bool dg_hook_unshares(const char *call);
 
+/* handing.c: what passes from program to program */
+bool dg_hook_hands_on(const struct msghdr *message);
+void dg_hook_handed(const struct msghdr *message);
+
 /* epmd_select.c: epmd's alone */
 int dg_hook_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
                    struct timeval *timeout);

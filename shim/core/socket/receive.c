@@ -209,6 +209,12 @@ static enum dg_attempt receive_once(int fd, uint64_t *serial, struct msghdr *mes
         return attempt;
     }
     switch ((enum dg_role)socket->role) {
+    case DG_ROLE_OUTGOING:
+        if (!socket->adopted) {
+            attempt = DG_ATTEMPT_PASS;
+            break;
+        }
+        return receive_incoming(socket, fd, message, flags, result);
     case DG_ROLE_INCOMING:
         return receive_incoming(socket, fd, message, flags, result);
     case DG_ROLE_EPMD_ASKED:
@@ -227,7 +233,6 @@ static enum dg_attempt receive_once(int fd, uint64_t *serial, struct msghdr *mes
     case DG_ROLE_NEW:
     case DG_ROLE_LISTENER:
     case DG_ROLE_EPMD_ASKING:
-    case DG_ROLE_OUTGOING:
     default:
         attempt = DG_ATTEMPT_PASS;
         break;

@@ -338,6 +338,7 @@ static enum dg_decision judge_name_message(struct dg_socket *socket, int fd,
                            "that EPMD does not know: if it is distribution's, name its port in "
                            "distribution.ports)"};
 
+    socket->incoming = true;
     if (takes_plaintext(socket) && dg_may_accept(policy_of(socket), &socket->peer, &why)) {
         return let_pass(socket, fd, dg_mode_name(policy_of(socket)->mode));
     }

@@ -175,6 +175,7 @@ static void reset(struct dg_socket *socket, enum dg_role role)
     socket->epmd = false;
     socket->foreign = false;
     socket->expected = false;
+    socket->adopted = false;
     socket->proxied = false;
     socket->port = 0;
     socket->backlog = 0;

@@ -70,6 +70,7 @@ struct dg_socket {
     int descriptors;              /* how many numbers stand for it */
     struct dg_socket *next_free;
     bool foreign;             /* LISTENER: made by somebody else, and handed to epmd (systemd) */
+    bool adopted;             /* made by another program; OUTGOING: or by its peer, incoming */
     bool expected;            /* OUTGOING: EPMD has named its destination as a node's */
     bool proxied;             /* OUTGOING: somebody has spoken to a proxy first */
     uint16_t port;            /* LISTENER: where, host byte order */
