@@ -8,7 +8,7 @@ SANITIZER_RT = $(shell $(CC) -print-file-name=libasan.so)
 
 # Not of VMs; or the library comes in where no runtime can be put before it, see README.md.
 UNSANITIZED := $(patsubst %,tests/system/%.t,bench boundaries cli_run demo docs elixir epmd_registration examples_systemd exports \
-                   failing_calls failing_start fuzz inert kubernetes package rabbitmq soak systemd_services)
+                   failing_calls failing_start fuzz inert kubernetes package rabbitmq soak start_refused systemd_services)
 
 SANITIZED_TESTS = $(filter %.t,$(if $(filter command line,$(origin TESTS)),$(TESTS),$(filter-out $(UNSANITIZED),$(SYSTEM_SRC))))
 
