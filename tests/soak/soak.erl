@@ -22,8 +22,9 @@
 
 %% --- what the controller asks for ---
 
-%% Streams are {Kind, Bytes, PerSecond, Window}: so many messages of that size a second (0: as fast as may be), no more than
-%% Window of them without an acknowledgement. Others is what else is done, {Requests, Companions} a second and peer.
+%% Begins to work with the peers, whose nodes run. Streams are {Kind, Bytes, PerSecond, Window}: so many messages of that size
+%% a second (0: as fast as may be), no more than Window of them without an acknowledgement. Of requests and companions so many
+%% come a second to each peer.
 start(Peers, Streams, {Requests, Companions}) ->
     persistent_term:put({?MODULE, figures}, counters:new(length(?FIGURES), [])),
     persistent_term:put({?MODULE, base}, noise(?BASE)),
