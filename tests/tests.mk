@@ -94,8 +94,8 @@ test-faults:
 # The tests of descriptors that live on chance, for long: about a quarter of an hour.
 .PHONY: storm
 storm: all
-	DISTGUARD_LONG_TESTS=1 STORM_SECONDS=120 STORM_CHILDREN=1400 STORM_LEAVES=1000 \
-	    $(PROVE) -j1 tests/system/descriptors_storm.t tests/system/descriptors_guarded.t
+	DISTGUARD_LONG_TESTS=1 STORM_SECONDS=120 STORM_CHILDREN=1400 STORM_LEAVES=1000 VM_ENDS=40 \
+	    $(PROVE) -j1 $(addprefix tests/system/descriptors_,storm.t guarded.t vm.t)
 
 # Every OTP, each with its own release of Debian: COLUMNS=25,29-nif and TESTS=tests/system/bulk.t choose (tests/matrix/run).
 # The trees are kept (tests/tools/otp-tree).
