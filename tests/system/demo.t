@@ -82,6 +82,9 @@ subtest 'as an ordinary user' => sub {
     nothing_left();
 };
 
+# Who is started by a shell in its background has it ignored, and could not be stopped by it.
+$SIG{INT} = 'DEFAULT';
+
 for my $signal (qw(INT TERM KILL)) {
     subtest "stopped by SIG$signal" => sub {
         my $demo = demo();
