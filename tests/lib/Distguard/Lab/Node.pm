@@ -9,6 +9,7 @@ use Carp qw(croak);
 use Distguard::Lab::Process;
 use Distguard::Lab::Wait qw(wait_for wait_until);
 use POSIX ();
+use Scalar::Util qw(weaken);
 use Time::HiRes qw(time);
 
 use constant {
@@ -21,12 +22,13 @@ use constant {
 my @QUIET = qw(+sbwt none +sbwtdcpu none +sbwtdio none);
 
 # Where a sanitizer looks for leaks as a program ends, the script's nodes end in good order. Else they are killed with it.
+# Who lets go of a node ends it (its requests come to their end): so this list does not hold it.
 my @guarded;
 
 END {
     local $?;
     if ($ENV{DISTGUARD_LAB_AHEAD}) {
-        my @left = grep { $_->alive } @guarded;
+        my @left = grep { $_ && $_->alive } @guarded;
         for my $node (@left) { eval { $node->begin('init:stop()') } }
         $_->process->wait(10) for @left;
     }
@@ -60,7 +62,7 @@ sub start {
         otp   => $otp,
         env   => { ($option{shim} ? $host->shim_env($otp) : ()), %{ $option{env} // {} } },
         pipes => { 3 => $their_requests, 4 => $their_answers });
-    push @guarded, $self if $option{shim};
+    weaken($guarded[@guarded] = $self) if $option{shim};
     return $self;
 }
 
