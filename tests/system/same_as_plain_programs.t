@@ -52,12 +52,12 @@ my @PROGRAMS = (
     ['epmd: names of nobody', 'epmd -port 9990 -names'],
     ['epmd: is not to be killed', 'epmd -kill; epmd -names'],
     ['epmd: is not to forget', 'epmd -stop n; epmd -names'],
-    ['epmd: another', 'epmd -port 9991 -daemon -relaxed_command_check; epmd -port 9991 -names; epmd -port 9991 -kill; sleep 0.2; epmd -port 9991 -names'],
+    ['epmd: another', 'epmd -port 9991 -daemon -relaxed_command_check; for i in $(seq 200); do epmd -port 9991 -names >/dev/null 2>&1 && break; sleep 0.05; done; epmd -port 9991 -names; epmd -port 9991 -kill; sleep 0.2; epmd -port 9991 -names'],
     ['epmd: a second', 'epmd -daemon; echo $?; epmd; echo $?'],
     ['heart', q(cd $HOME; rm -f beaten; HEART_COMMAND='touch beaten' erl -detached -heart -setcookie lab -name heart@IP; for i in $(seq 200); do epmd -names | grep -q heart && break; sleep 0.05; done; ) .
         q(erl_call -h c$RANDOM -c lab -name heart@IP -a 'os getpid' | tr -d '"' >pid; kill -KILL $(cat pid); for i in $(seq 200); do [ -e beaten ] && break; sleep 0.05; done; ls beaten)],
     ['detached', q(erl -detached -setcookie lab -name away@IP; for i in $(seq 200); do epmd -names | grep -q away && break; sleep 0.05; done; erl_call -h c$RANDOM -c lab -name away@IP -a "net_adm ping [PEER]"; erl_call -h c$RANDOM -c lab -name away@IP -q)],
-    ['run_erl', q(cd $HOME; rm -rf run; mkdir run; run_erl -daemon run/ run "exec erl -setcookie lab -name tended@IP"; for i in $(seq 200); do epmd -names | grep -q tended && break; sleep 0.05; done; ) .
+    ['run_erl', q(cd $HOME; rm -rf run; mkdir run; run_erl -daemon run/ run "exec erl -setcookie lab -name tended@IP"; for i in $(seq 200); do epmd -names | grep -q tended && grep -aq Eshell run/erlang.log.1 && break; sleep 0.05; done; ) .
         q(erl_call -h c$RANDOM -c lab -name tended@IP -a "net_adm ping [PEER]"; erl_call -h c$RANDOM -c lab -name tended@IP -q; sleep 0.3; grep -avE '^$|run_erl|=====|1>' run/erlang.log.1 | tr -d '\r')],
 );
 
