@@ -61,7 +61,7 @@ static void start(struct server *server, int version, int verify)
     EVP_PKEY_free(key);
 }
 
-static void stop(struct server *server)
+static void stop_server(struct server *server)
 {
     SSL_free(server->ssl);
     SSL_CTX_free(server->context);
@@ -101,7 +101,7 @@ static struct outcome meet(int version, int verify, size_t piece)
     start(&server, version, verify);
     outcome.state = talk(probe, &server, piece);
     outcome.findings = *dg_probe_findings(probe);
-    stop(&server);
+    stop_server(&server);
     dg_probe_free(probe);
     assert_int_equal(ERR_peek_error(), 0);
     return outcome;
