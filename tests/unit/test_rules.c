@@ -411,7 +411,9 @@ static size_t in_use(void)
 
 static void test_reloads_leave_nothing_behind(void **state)
 {
-    enum { WARM = RELOADS / 10, SLACK = 4 * 1024 }; /* OpenSSL keeps some tables of its own */
+    /* OpenSSL keeps some tables of its own, those of 3.5 some 50 KB in the long run; a block lost
+     * by each reload would be 32 bytes at least. */
+    enum { WARM = RELOADS / 10, SLACK = 4 * 1024 + 8 * RELOADS };
     unsigned first = renew();
     size_t before = 0;
     size_t after;
