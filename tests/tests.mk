@@ -141,7 +141,7 @@ test-image:
 	$(PROVE) tests/image/container.t
 
 LINT_SRC := $(PRELOAD_SRC) $(CORE_SRC) $(POLICY_SRC) $(CLI_SRC) $(wildcard tests/*/*.c tests/*/support/*.c)
-SCRIPTS  := $(shell grep -rlIE --exclude='*.eex' '^.!/bin/(ba)?sh' .ci examples tests) docs/completion/distguard.bash
+SCRIPTS  := $(shell grep -rlIE --exclude='*.eex' --exclude='*.t' '^.!/bin/(ba)?sh' .ci examples tests) docs/completion/distguard.bash
 
 # cppcheck does not know that a sentinel NULL is a pointer here, nor that an error is there to be filled in.
 CPPCHECK := cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
