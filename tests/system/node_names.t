@@ -132,13 +132,14 @@ subtest 'node_names = "exact"' => sub {
     my $of_b  = $lab->pki->issue('exact_b', qw(--dns beta.lab --uri erlang:b@beta.lab));
     my ($a, $b) = (start($alpha, 'a@alpha.lab', pair => $of_a, %exact), start($beta, 'b@beta.lab', pair => $of_b, %exact));
     join_both_ways($a, $b, 'the very name');
+    $b->stop;    # OTP may have them meet again by itself
     my $c = start($beta, 'c@beta.lab', pair => $of_b);
     is_refused($a, 'another name of the host', sub { ping($c, $a->name) }, qr/node=c\@beta\.lab/,
         qr/certificate=\S*URI:erlang:b\@beta\.lab/, qr/does not have the node name it claims \(node_names = exact, \S*:\d+\)/);
     my $dynamic = start($beta, 'undefined@beta.lab', pair => $of_b);
     is_refused($a, 'a name that the peer chooses', sub { connect_to($dynamic, $a->name) }, qr/node=\@beta/,
         qr/no node name of its own.*\(node_names = exact/);
-    $_->stop for $a, $b, $c, $dynamic;
+    $_->stop for $a, $c, $dynamic;
 };
 
 subtest 'peers with nodes' => sub {
@@ -161,12 +162,13 @@ subtest 'two tiers under one authority' => sub {
             conf => { peers => [{ uri => "spiffe://lab.test/$tier/*" }] });
     } [$alpha, 'web1', 'web'], [$beta, 'web2', 'web'], [$thief, 'db1', 'db'];
     join_both_ways($web, $web2, 'a node of the same tier');
+    $web2->stop;
     for my $pair ([$web, $db], [$db, $web]) {
         my ($from, $to) = @$pair;
         is_refused($from, $from->name . ' connects to ' . $to->name, sub { ping($from, $to->name) },
             qr/direction=out/, qr/certificate=\S*URI:spiffe|matches no entry of peers/);
     }
-    $_->stop for $web, $web2, $db;
+    $_->stop for $web, $db;
 };
 
 subtest 'a pinned key' => sub {

@@ -138,7 +138,7 @@ int dg_adopt_inherited(struct dg_error *error)
     }
     while ((entry = readdir(folder)) != NULL) {
         if (entry->d_name[0] != '.') {
-            (void)adopt(atoi(entry->d_name));
+            (void)adopt((int)strtol(entry->d_name, NULL, 10));
         }
     }
     (void)closedir(folder);
