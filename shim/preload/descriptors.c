@@ -102,7 +102,7 @@ DG_EXPORT int fcntl(int fd, int command, ...)
     argument = va_arg(arguments, void *);
     va_end(arguments);
     if (command == F_SETFD && ends_at_exec(fd)) {
-        argument = (void *)((uintptr_t)argument | FD_CLOEXEC);
+        return dg_real()->fcntl(fd, command, (int)(uintptr_t)argument | FD_CLOEXEC);
     }
     result = dg_real()->fcntl(fd, command, argument);
     return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(fd, result) : result;

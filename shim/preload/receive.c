@@ -109,8 +109,8 @@ DG_EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)
         return result;
     }
     result = dg_real()->recvmsg(fd, message, flags);
-    if (result >= 0 && message->msg_control != NULL && message->msg_controllen > 0 &&
-        dg_guarding()) {
+    if (result >= 0 && message != NULL && message->msg_control != NULL &&
+        message->msg_controllen > 0 && dg_guarding()) {
         dg_hooks.handed(message);
     }
     return result;

@@ -84,7 +84,7 @@ void handed_client(int port)
     int fd;
 
     if (inherited != NULL) {
-        use(atoi(inherited));
+        use((int)strtol(inherited, NULL, 10));
         return;
     }
     fd = connect_unseen(port);

@@ -67,7 +67,7 @@ void taken_client(int port)
         (void)fcntl(fd, F_SETFL, O_NONBLOCK);
         atomic_store(&enough, false);
         want("pthread_create", pthread_create(&thread, NULL, write_on, &fd), 0);
-        (void)usleep((useconds_t)(rand() % 100));
+        (void)usleep((useconds_t)(random() % 100));
         take_away(fd, other);
         atomic_store(&enough, true);
         (void)pthread_join(thread, NULL);
@@ -248,7 +248,7 @@ void inherited(int count, char **numbers)
 {
     for (int i = 0; i < count; i++) {
         want_errno("write to what was guarded before exec",
-                   CALL(write(atoi(numbers[i]), text, sizeof text)), EBADF);
+                   CALL(write((int)strtol(numbers[i], NULL, 10), text, sizeof text)), EBADF);
     }
 }
 

@@ -431,8 +431,11 @@ static void start(void *(*run)(void *), int count)
     for (int i = 0; i < count; i++) {
         uintptr_t seed = (uintptr_t)thread_count * 7919 + (uintptr_t)getpid();
 
-        storm_want("pthread_create",
-                   pthread_create(&threads[thread_count++], NULL, run, (void *)seed), 0);
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): it is a number all the way */
+        void *argument = (void *)seed;
+
+        storm_want("pthread_create", pthread_create(&threads[thread_count++], NULL, run, argument),
+                   0);
     }
 }
 
@@ -492,17 +495,17 @@ int main(int count, char **arguments)
     }
     if (strcmp(arguments[2], "leave") == 0) {
         storm_prepare_to_leave(arguments[3]);
-        storm_begin((uint16_t)atoi(arguments[1]));
+        storm_begin((uint16_t)(int)strtol(arguments[1], NULL, 10));
         storm_wait(3);
         (void)usleep((useconds_t)(getpid() * 7919 % 20000));
         atomic_store(&storm_leaves, true);
         storm_leave(arguments[3]);
     }
-    storm_begin((uint16_t)atoi(arguments[1]));
+    storm_begin((uint16_t)(int)strtol(arguments[1], NULL, 10));
     if (strcmp(arguments[2], "forks") == 0) {
-        storm_fork((unsigned)atoi(arguments[3]));
+        storm_fork((unsigned)(int)strtol(arguments[3], NULL, 10));
     } else {
-        (void)sleep((unsigned)atoi(arguments[2]));
+        (void)sleep((unsigned)(int)strtol(arguments[2], NULL, 10));
     }
     storm_end();
     printf("guarded %u plain %u others %u taken %u open %d\n", storm_guarded, storm_plain,

@@ -119,7 +119,7 @@ static void test_a_reader_with_a_large_buffer_gets_more_at_first(void **state)
 {
     static uint8_t bytes[40000];
     struct dg_cutting cutting = {.first = LARGER_FIRST};
-    size_t sizes[16];
+    size_t sizes[16] = {0};
     size_t size = put_packet(bytes, 3000);
 
     (void)state;

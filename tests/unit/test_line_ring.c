@@ -22,7 +22,7 @@ static int set_up(void **state)
 /* The line with this number: its text, its size and the rest follow from it. */
 static struct dg_line numbered(unsigned number)
 {
-    struct dg_line line = {.lost = number * 3, .is_sentence = number % 2 == 1};
+    struct dg_line line = {.lost = (unsigned long)number * 3, .is_sentence = number % 2 == 1};
 
     line.size = number * 7 % DG_LINE_SIZE;
     memset(line.text, 'a' + (int)(number % 26), line.size);
