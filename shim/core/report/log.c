@@ -22,8 +22,9 @@
 /* How long the end of the program may wait for a disk. */
 #define LAST_WORDS_MILLISECONDS 1000
 
-/* How long a sentence on stderr may, so that it comes before what the program says next. */
-#define SENTENCE_MILLISECONDS 100
+/* How long all sentences on stderr together may, so that they come before what the program says
+ * next. It says that as it fails to start; one that lives on is not held up for ever. */
+#define SENTENCES_MILLISECONDS 100
 
 /* Written by dg_log_start() only, so that no thread needs a lock. */
 static struct {
@@ -40,6 +41,8 @@ static struct {
 
 static _Atomic unsigned long undelivered; /* not told yet */
 static _Atomic unsigned long unwritten;   /* since a line was last handed to the writer */
+
+static atomic_uint patience = SENTENCES_MILLISECONDS; /* what is left of them */
 
 static dg_writer_deliver deliver;
 
@@ -71,6 +74,7 @@ void dg_log_start(const struct dg_log_policy *policy, const char *program,
     dg_writer_prepare(deliver, log_state.stderr_way == DG_LOG_BY_WRITER);
     atomic_store(&undelivered, 0);
     atomic_store(&unwritten, 0);
+    atomic_store(&patience, SENTENCES_MILLISECONDS);
     log_state.started = true;
 }
 
@@ -202,14 +206,14 @@ void dg_log_tell(const char *sentence)
         if (log_state.stderr_way != DG_LOG_BY_WRITER)
             deliver(&line);
         else if (dg_writer_put(&line))
-            dg_writer_flush(SENTENCE_MILLISECONDS);
+            atomic_store(&patience, dg_writer_flush(atomic_load(&patience)));
     }
     errno = saved_errno;
 }
 
 void dg_log_flush(void)
 {
-    dg_writer_flush(LAST_WORDS_MILLISECONDS);
+    (void)dg_writer_flush(LAST_WORDS_MILLISECONDS);
 }
 
 __attribute__((destructor)) static void flush_at_exit(void)
@@ -222,4 +226,5 @@ void dg_log_forked(void)
     dg_writer_forked();
     atomic_store(&undelivered, 0);
     atomic_store(&unwritten, 0);
+    atomic_store(&patience, SENTENCES_MILLISECONDS);
 }

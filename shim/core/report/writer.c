@@ -125,13 +125,14 @@ static bool is_idle(void)
     return idle;
 }
 
-void dg_writer_flush(unsigned milliseconds)
+unsigned dg_writer_flush(unsigned milliseconds)
 {
     const struct timespec step = {.tv_nsec = 1000000};
 
-    for (unsigned i = 0; is_ours() && !is_idle() && i < milliseconds; i++) {
+    for (; is_ours() && !is_idle() && milliseconds > 0; milliseconds--) {
         (void)nanosleep(&step, NULL);
     }
+    return milliseconds;
 }
 
 bool dg_writer_runs(void)

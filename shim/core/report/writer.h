@@ -27,8 +27,9 @@ void dg_writer_prepare(dg_writer_deliver *deliver, bool keeps_stderr);
 /* Never waits. False where there is no room, or no thread can be had: the line is lost. */
 bool dg_writer_put(const struct dg_line *line);
 
-/* Waits until everything is written, but no longer than so many milliseconds. */
-void dg_writer_flush(unsigned milliseconds);
+/* Waits until everything is written, but no longer than so many milliseconds. Returns how many of
+ * them are left. */
+unsigned dg_writer_flush(unsigned milliseconds);
 
 /* Whether there is such a thread in this process. */
 bool dg_writer_runs(void);
