@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,14 +26,15 @@ static int connect_unseen(int port)
     return fd;
 }
 
-static struct outcome hand_on(int way, int fd)
+/* `length` is what the message says of itself: CMSG_LEN(sizeof fd), or a lie. */
+static struct outcome hand_on_as(int way, int fd, size_t length)
 {
     char byte = 'h';
     struct iovec vector = {&byte, 1};
     union {
         struct cmsghdr head;
         char bytes[CMSG_SPACE(sizeof fd)];
-    } control = {.head = {CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS}};
+    } control = {.head = {length, SOL_SOCKET, SCM_RIGHTS}};
     struct mmsghdr message = {.msg_hdr = {.msg_iov = &vector,
                                           .msg_iovlen = 1,
                                           .msg_control = &control,
@@ -41,6 +43,11 @@ static struct outcome hand_on(int way, int fd)
     memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
     return strcmp(variant, "many") == 0 ? CALL(sendmmsg(way, &message, 1, 0))
                                         : CALL(sendmsg(way, &message.msg_hdr, 0));
+}
+
+static struct outcome hand_on(int way, int fd)
+{
+    return hand_on_as(way, fd, CMSG_LEN(sizeof fd));
 }
 
 static int take(int way)
@@ -95,6 +102,8 @@ void handed_client(int port)
         give_up("exec");
     }
     want("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, ways), 0);
+    want_errno("a length beyond the message", hand_on_as(ways[0], fd, (size_t)1 << 30), EINVAL);
+    want_errno("a length beyond the memory", hand_on_as(ways[0], fd, SIZE_MAX), EINVAL);
     want("handing on what is not guarded", hand_on(ways[0], fd).result, 1);
     (void)syscall(SYS_close, fd);
     fd = take(ways[1]);

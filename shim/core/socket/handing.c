@@ -6,14 +6,12 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shim/core/core.h"
 #include "shim/core/rules.h"
 #include "shim/core/socket/address.h"
-#include "shim/core/socket/attempt.h"
 #include "shim/core/socket/audit.h"
 #include "shim/core/socket/handing.h"
 #include "shim/core/socket/hooks.h"
@@ -21,13 +19,21 @@
 #include "shim/core/socket/learned.h"
 #include "shim/core/socket/table.h"
 
+/* Whether a part of a message ends within it. The kernel takes no message of which one does not,
+ * but is asked later. */
+static bool is_whole(const struct msghdr *message, const struct cmsghdr *part)
+{
+    size_t before = (size_t)((const char *)part - (const char *)message->msg_control);
+
+    return part->cmsg_len >= CMSG_LEN(0) && part->cmsg_len <= message->msg_controllen - before;
+}
+
 /* Calls `look` for each descriptor that a message carries, until one answers true. */
 static bool any_descriptor(const struct msghdr *message, bool (*look)(int fd))
 {
-    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL;
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL && is_whole(message, part);
          part = CMSG_NXTHDR((struct msghdr *)message, part)) {
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS ||
-            part->cmsg_len < CMSG_LEN(0)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) {
             continue;
         }
         for (size_t at = 0; at + sizeof(int) <= part->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
