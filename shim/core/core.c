@@ -72,15 +72,20 @@ static void start_log(const struct dg_log_policy *policy, const char *program)
     dg_log_start(policy, program, &calls);
 }
 
-/* What the handlers below, and the status page's, do. */
-static void forked_bare(void)
+static void forked(void)
 {
-    dg_status_forked();
     dg_learned_forked();
     dg_rules_forked();
     dg_in_flight_forked();
     dg_repeats_forked();
     dg_log_forked();
+}
+
+/* No handler has run, that of the status page neither. */
+static void forked_bare(void)
+{
+    dg_status_forked();
+    forked();
 }
 
 static void tls_ended(void)
@@ -111,11 +116,7 @@ static int start(const char *program, const struct dg_policy *policy, struct dg_
     }
     dg_tls_at_end(tls_ended);
     dg_table_at_bare_fork(forked_bare);
-    if (dg_table_start() != 0 || pthread_atfork(NULL, NULL, dg_learned_forked) != 0 ||
-        pthread_atfork(NULL, NULL, dg_rules_forked) != 0 ||
-        pthread_atfork(NULL, NULL, dg_in_flight_forked) != 0 ||
-        pthread_atfork(NULL, NULL, dg_repeats_forked) != 0 ||
-        pthread_atfork(NULL, NULL, dg_log_forked) != 0) {
+    if (dg_table_start() != 0 || pthread_atfork(NULL, NULL, forked) != 0) {
         return dg_fail(error, "fork handlers cannot be registered: out of memory");
     }
     return dg_adopt_inherited(error);
