@@ -8,10 +8,8 @@
 #include "shim/core/socket/address.h"
 #include "shim/core/socket/audit.h"
 #include "shim/core/socket/hooks.h"
-#include "shim/core/socket/in_flight.h"
 #include "shim/core/socket/isolation.h"
 #include "shim/core/socket/learned.h"
-#include "shim/core/socket/naming.h"
 #include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
 

@@ -482,24 +482,21 @@ static enum dg_decision begin_tls(struct dg_socket *socket, int fd)
     return guard(socket, fd, DG_CHANNEL_SERVER);
 }
 
-/* Nothing can be received by which to decide. The real call is made only where it must fail as
- * well: an error that has gone by then would let plaintext pass. */
-static enum dg_decision decide_unreadable(struct dg_socket *socket, int fd, int error)
+/* Nothing can be received by which to decide: an error that has gone by the time of the real call
+ * would let plaintext pass. */
+static enum dg_decision decide_unreadable(struct dg_socket *socket, int fd)
 {
+    int error = errno;
+    enum dg_decision decision = without_bytes();
     char reason[128];
 
-    switch (error) {
-    case EAGAIN:
-        return DG_DECIDE_WAIT;
-    case EBADF:
-    case ENOTSOCK: /* the number was closed behind our back */
-        return DG_DECIDE_WATCH;
-    default:
-        (void)snprintf(reason, sizeof reason, "nothing can be received from the peer: %s",
-                       strerror(error));
-        dg_refuse(socket, fd, reason, NULL);
-        return DG_DECIDE_REFUSED;
+    if (decision != DG_DECIDE_FAILED) {
+        return decision;
     }
+    (void)snprintf(reason, sizeof reason, "nothing can be received from the peer: %s",
+                   strerror(error));
+    dg_refuse(socket, fd, reason, NULL);
+    return DG_DECIDE_REFUSED;
 }
 
 enum dg_decision dg_decide_distribution(struct dg_socket *socket, int fd)
@@ -509,7 +506,7 @@ enum dg_decision dg_decide_distribution(struct dg_socket *socket, int fd)
 
     size = peek(fd, socket->first + kept, DG_FIRST_BYTES - kept);
     if (size < 0) {
-        return decide_unreadable(socket, fd, errno);
+        return decide_unreadable(socket, fd);
     }
     if (size == 0) {
         return DG_DECIDE_WATCH; /* the real call sees the end as well */
