@@ -12,9 +12,9 @@ enum {
      * 27) is helped even by a few messages in one record, as it takes that from the kernel once.
      * One that reads much (9216 in OTP 29) is not, and its sender would wait for the poller more
      * than it saves, unless the messages are many. */
-    LITTLE = 4096,
-    MOST_FOR_LITTLE = 4096,
-    MOST_FOR_MUCH = 512,
+    LARGE_READ = 4096,
+    MOST_TO_SMALL_READS = 4096,
+    MOST_TO_LARGE_READS = 512,
 };
 
 static uint64_t now(void)
@@ -27,7 +27,7 @@ static uint64_t now(void)
 
 void dg_gathering_start(struct dg_gathering *gathering, size_t first_read)
 {
-    gathering->most = first_read < LITTLE ? MOST_FOR_LITTLE : MOST_FOR_MUCH;
+    gathering->most = first_read < LARGE_READ ? MOST_TO_SMALL_READS : MOST_TO_LARGE_READS;
 }
 
 bool dg_gathering_waits(struct dg_gathering *gathering, size_t size)

@@ -221,6 +221,12 @@ static bool decrypt_text(struct dg_keys *keys, const uint8_t *text, size_t size,
     return true;
 }
 
+static OSSL_PARAM changing_part(const uint8_t nonce[DG_NONCE_SIZE])
+{
+    return parameter(OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, nonce + DG_NONCE_FIXED,
+                     DG_NONCE_SIZE - DG_NONCE_FIXED);
+}
+
 /*
  * Tells the cipher the nonce, and the tag that must come out. EVP_DecryptInit_ex2 asks the cipher
  * how long a nonce is each time it is given one, which in OpenSSL 3.0 costs a fifth of a short
@@ -228,12 +234,6 @@ static bool decrypt_text(struct dg_keys *keys, const uint8_t *text, size_t size,
  * not take would make the tag wrong and do no other harm; sealing, where it would use a nonce
  * twice, has it from EVP_EncryptInit_ex2.
  */
-static OSSL_PARAM changing_part(const uint8_t nonce[DG_NONCE_SIZE])
-{
-    return parameter(OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, nonce + DG_NONCE_FIXED,
-                     DG_NONCE_SIZE - DG_NONCE_FIXED);
-}
-
 static bool begin_opening(struct dg_keys *keys, const uint8_t nonce[DG_NONCE_SIZE],
                           const uint8_t tag[DG_TAG_SIZE])
 {
