@@ -11,7 +11,7 @@
 
 -export([start/0]).
 %% Run on the peer.
--export([echo/0, count/2]).
+-export([echo/0, serve_calls/0, count/2]).
 
 -define(PREFIX, "dgbench: ").
 %% How long a command waits for its peer before it calls the connection stuck.
@@ -69,13 +69,18 @@ command({mark, Peer, Text}) ->
     _ = trip(Echo, Text),
     stop(Echo),
     [];
-%% Median and 99th percentile of the time of one trip, in microseconds.
+%% One trip after the other.
 command({round_trip, Peer, Trips}) ->
     Echo = spawn_link(Peer, ?MODULE, echo, []),
-    _ = [trip(Echo, N) || N <- lists:seq(1, Trips div 5)],
-    Times = lists:sort([trip(Echo, N) || N <- lists:seq(1, Trips)]),
+    Times = times(fun(N) -> trip(Echo, N) end, Trips),
     stop(Echo),
-    [microseconds(lists:nth(max(1, Trips * Percent div 100), Times)) || Percent <- [50, 99]];
+    Times;
+%% The same of a gen_server:call: a monitor and a request, an answer and the monitor's end.
+command({calls, Peer, Calls}) ->
+    Server = spawn_link(Peer, ?MODULE, serve_calls, []),
+    Times = times(fun(N) -> called(Server, N) end, Calls),
+    stop(Server),
+    Times;
 %% Messages sent in about that many milliseconds, and the microseconds until the peer had received them all.
 command({throughput, Peer, Size, Milliseconds}) ->
     Counter = spawn_link(Peer, ?MODULE, count, [self(), 0]),
@@ -160,6 +165,23 @@ deadline(Begin, Milliseconds) ->
 
 microseconds(Native) ->
     erlang:convert_time_unit(Native, native, nanosecond) / 1000.
+
+%% Median and 99th percentile of the time of one, in microseconds.
+times(One, Count) ->
+    _ = [One(N) || N <- lists:seq(1, Count div 5)],
+    Times = lists:sort([One(N) || N <- lists:seq(1, Count)]),
+    [microseconds(lists:nth(max(1, Count * Percent div 100), Times)) || Percent <- [50, 99]].
+
+called(Server, Term) ->
+    Begin = erlang:monotonic_time(),
+    Term = gen_server:call(Server, Term, ?PATIENCE),
+    erlang:monotonic_time() - Begin.
+
+serve_calls() ->
+    receive
+        {'$gen_call', From, Term} -> gen_server:reply(From, Term)
+    end,
+    serve_calls().
 
 trip(Echo, Term) ->
     Begin = erlang:monotonic_time(),

@@ -9,7 +9,7 @@
 
 #include "shim/core/socket/gathering.h"
 
-enum { LONG_AGO = 1 };
+enum { LONG_AGO = 1, A_FEW = 8 };
 
 static uint64_t write_of(struct dg_gathering *gathering, size_t size)
 {
@@ -17,12 +17,14 @@ static uint64_t write_of(struct dg_gathering *gathering, size_t size)
     return gathering->last;
 }
 
-/* Brings a gathering to just after a write: what follows is within the instant, unless the machine
- * was busy with something else, which the caller can see by `last`. */
-static void just_written(struct dg_gathering *gathering)
+/* Brings a gathering to just after so many writes in a row: what follows is within the instant,
+ * unless the machine was busy with something else. */
+static void just_written(struct dg_gathering *gathering, int count)
 {
     *gathering = (struct dg_gathering){.last = LONG_AGO, .most = 4096};
-    (void)write_of(gathering, 64);
+    for (int i = 0; i < count; i++) {
+        (void)write_of(gathering, 64);
+    }
 }
 
 static void test_a_lone_message_goes_at_once(void **state)
@@ -36,7 +38,17 @@ static void test_a_lone_message_goes_at_once(void **state)
     }
 }
 
-static void test_what_follows_at_once_waits_and_then_goes(void **state)
+static void test_a_few_go_at_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        struct dg_gathering gathering;
+
+        just_written(&gathering, A_FEW);
+    }
+}
+
+static void test_what_follows_them_waits_and_then_goes(void **state)
 {
     int waited = 0;
 
@@ -44,7 +56,7 @@ static void test_what_follows_at_once_waits_and_then_goes(void **state)
     for (int i = 0; i < 1000; i++) {
         struct dg_gathering gathering;
 
-        just_written(&gathering);
+        just_written(&gathering, A_FEW);
         if (dg_gathering_waits(&gathering, 64)) {
             waited++;
             assert_true(gathering.waiting);
@@ -55,13 +67,32 @@ static void test_what_follows_at_once_waits_and_then_goes(void **state)
     assert_true(waited > 0);
 }
 
+/* A flood is gathered again and again: the poller's time is no pause of the program's. */
+static void test_a_flood_waits_every_second_time(void **state)
+{
+    bool waited = false;
+
+    (void)state;
+    for (int i = 0; i < 1000 && !waited; i++) {
+        struct dg_gathering gathering;
+
+        just_written(&gathering, A_FEW);
+        if (dg_gathering_waits(&gathering, 64)) {
+            (void)usleep(1000);
+            (void)write_of(&gathering, 8192);
+            waited = dg_gathering_waits(&gathering, 64);
+        }
+    }
+    assert_true(waited);
+}
+
 static void test_what_waited_goes_whatever_its_size(void **state)
 {
     struct dg_gathering gathering;
 
     (void)state;
     do {
-        just_written(&gathering);
+        just_written(&gathering, A_FEW);
     } while (!dg_gathering_waits(&gathering, 64));
     (void)write_of(&gathering, 100000);
 }
@@ -84,7 +115,7 @@ static bool puts_off(size_t first_read, size_t size)
     for (int i = 0; i < 1000 && !waited; i++) {
         struct dg_gathering gathering;
 
-        just_written(&gathering);
+        just_written(&gathering, A_FEW);
         dg_gathering_start(&gathering, first_read);
         waited = dg_gathering_waits(&gathering, size);
     }
@@ -110,19 +141,18 @@ static void test_nothing_waits_before_it_has_started(void **state)
     }
 }
 
+/* Nor does what comes with it, as a monitor does with a request. */
 static void test_an_answer_does_not_wait(void **state)
 {
     (void)state;
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 1000; i++) {
         struct dg_gathering gathering;
-        uint64_t sent;
 
-        just_written(&gathering);
-        sent = gathering.last;
+        just_written(&gathering, A_FEW);
         dg_gathering_hear(&gathering);
-        (void)usleep(1); /* with the timer's slack more than the shorter instant */
-        assert_false(dg_gathering_waits(&gathering, 64));
-        assert_true(gathering.last > sent);
+        for (int more = 0; more < A_FEW; more++) {
+            (void)write_of(&gathering, 64);
+        }
     }
 }
 
@@ -130,7 +160,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_lone_message_goes_at_once),
-        cmocka_unit_test(test_what_follows_at_once_waits_and_then_goes),
+        cmocka_unit_test(test_a_few_go_at_once),
+        cmocka_unit_test(test_what_follows_them_waits_and_then_goes),
+        cmocka_unit_test(test_a_flood_waits_every_second_time),
         cmocka_unit_test(test_what_waited_goes_whatever_its_size),
         cmocka_unit_test(test_large_writes_never_wait),
         cmocka_unit_test(test_for_a_reader_of_much_only_what_is_very_small_waits),

@@ -4,9 +4,9 @@
 
 enum {
     INSTANT = 50 * 1000, /* nanoseconds */
-    /* Where the peer has spoken in between, this may be its question's answer: no round trip is as
-     * short as this, but the messages of two floods that meet are. */
-    SHORTER_INSTANT = 10 * 1000,
+    /* So many go at once: a gen_server:call is three (the end of the last call's monitor, a
+     * monitor, the request), and who waits for its answer must not wait for the poller as well. */
+    AT_ONCE = 8,
     /* What a VM gathers before it waits for its poller is its port's high watermark (8 KiB,
      * inet_drv.c INET_HIGH_WATERMARK). One that reads little at a time (1460 bytes in OTP 25 and
      * 27) is helped even by a few messages in one record, as it takes that from the kernel once.
@@ -33,14 +33,16 @@ void dg_gathering_start(struct dg_gathering *gathering, size_t first_read)
 bool dg_gathering_waits(struct dg_gathering *gathering, size_t size)
 {
     uint64_t time = now();
-    uint64_t instant = gathering->conversed ? SHORTER_INSTANT : INSTANT;
 
-    if (!gathering->waiting && size <= gathering->most && time - gathering->last < instant) {
+    if (gathering->waiting) { /* for the poller: that is no pause */
+        gathering->waiting = false;
+    } else if (time - gathering->last >= INSTANT) {
+        gathering->in_row = 0;
+    } else if (size <= gathering->most && gathering->in_row >= AT_ONCE) {
         gathering->waiting = true;
         return true;
     }
-    gathering->waiting = false;
-    gathering->conversed = false;
+    gathering->in_row++;
     gathering->last = time;
     return false;
 }

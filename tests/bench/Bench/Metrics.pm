@@ -55,6 +55,14 @@ my @steps = (
             [ 'roundtrip-p99-us',    'round trip, 99th percentile, us', 'less', '%.1f' ],
         ],
     },
+    {
+        name    => 'call',
+        measure => \&call,
+        rows    => [
+            [ 'call-median-us', 'gen_server:call, median, us', 'less', '%.1f' ],
+            [ 'call-p99-us',    'gen_server:call, 99th percentile, us', 'less', '%.1f' ],
+        ],
+    },
     (map { _throughput_step($_) } @sizes),
     {
         name     => 'limit',
@@ -174,6 +182,12 @@ sub round_trip {
     my ($pair) = @_;
     my ($from, $to) = @{ $pair->{nodes} };
     return $from->call(_command('round_trip', $to, $round_trips));
+}
+
+sub call {
+    my ($pair) = @_;
+    my ($from, $to) = @{ $pair->{nodes} };
+    return $from->call(_command('calls', $to, $round_trips));
 }
 
 sub throughput {
