@@ -8,7 +8,7 @@ use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
 use Distguard::Lab::Epmd qw(start_epmd);
 use Distguard::Lab::Node;
-use Distguard::Lab::Wait qw(wait_for);
+use Distguard::Lab::Wait qw(wait_for wait_until);
 use Test::More;
 
 use constant PORT => 9500;
@@ -31,20 +31,19 @@ sub start {
     my %conf = ($pair ? (tls => { certificate => "$pair.pem", private_key => "$pair.key" }) : (),
         %{ delete $option{conf} // {} });
     my $file = $host->shim(file => $lab->temp_path('conf'), conf => \%conf);
-    return $host->node($name, long => 1, shim => 1, %option,
-        args => [qw(-connect_all false), @{ $option{args} // [] }],    # without global, who has left does not come back
-        env  => { DISTGUARD_CONF => $file, %{ $option{env} // {} } });
+    return $host->node($name, long => 1, shim => 1, explicit => 1, %option,
+        env => { DISTGUARD_CONF => $file, %{ $option{env} // {} } });
 }
 
-sub ping { my ($from, $to) = @_; return $from->call("net_adm:ping('$to')") }
-
-# Of a node that has no name yet, and so cannot ping.
-sub connect_to { my ($from, $to) = @_; return $from->call("net_kernel:connect_node('$to')") eq 'true' ? 'pong' : 'pang' }
+sub ping {
+    my ($from, $to) = @_;
+    return $from->call("case net_kernel:connect_node('$to') of true -> net_adm:ping('$to'); false -> pang end");
+}
 
 sub leave {
     my ($a, $b) = @_;
     $a->call('erlang:disconnect_node(' . $b->atom . ')');
-    wait_for(10, sub { $b->call('nodes(connected)') eq '[]' });
+    wait_until('both are rid of each other', 10, sub { !grep { $_->call('nodes(connected)') ne '[]' } $a, $b });
 }
 
 sub join_both_ways {
@@ -132,14 +131,13 @@ subtest 'node_names = "exact"' => sub {
     my $of_b  = $lab->pki->issue('exact_b', qw(--dns beta.lab --uri erlang:b@beta.lab));
     my ($a, $b) = (start($alpha, 'a@alpha.lab', pair => $of_a, %exact), start($beta, 'b@beta.lab', pair => $of_b, %exact));
     join_both_ways($a, $b, 'the very name');
-    $b->stop;    # OTP may have them meet again by itself
     my $c = start($beta, 'c@beta.lab', pair => $of_b);
     is_refused($a, 'another name of the host', sub { ping($c, $a->name) }, qr/node=c\@beta\.lab/,
         qr/certificate=\S*URI:erlang:b\@beta\.lab/, qr/does not have the node name it claims \(node_names = exact, \S*:\d+\)/);
     my $dynamic = start($beta, 'undefined@beta.lab', pair => $of_b);
-    is_refused($a, 'a name that the peer chooses', sub { connect_to($dynamic, $a->name) }, qr/node=\@beta/,
+    is_refused($a, 'a name that the peer chooses', sub { ping($dynamic, $a->name) }, qr/node=\@beta/,
         qr/no node name of its own.*\(node_names = exact/);
-    $_->stop for $a, $c, $dynamic;
+    $_->stop for $a, $b, $c, $dynamic;
 };
 
 subtest 'peers with nodes' => sub {
@@ -162,13 +160,12 @@ subtest 'two tiers under one authority' => sub {
             conf => { peers => [{ uri => "spiffe://lab.test/$tier/*" }] });
     } [$alpha, 'web1', 'web'], [$beta, 'web2', 'web'], [$thief, 'db1', 'db'];
     join_both_ways($web, $web2, 'a node of the same tier');
-    $web2->stop;
     for my $pair ([$web, $db], [$db, $web]) {
         my ($from, $to) = @$pair;
         is_refused($from, $from->name . ' connects to ' . $to->name, sub { ping($from, $to->name) },
             qr/direction=out/, qr/certificate=\S*URI:spiffe|matches no entry of peers/);
     }
-    $_->stop for $web, $db;
+    $_->stop for $web, $web2, $db;
 };
 
 subtest 'a pinned key' => sub {
@@ -192,12 +189,12 @@ subtest 'a pinned key' => sub {
 subtest 'nodes whose names their peers choose' => sub {
     my $a = start($alpha, 'a', long => 0);
     my $dynamic = start($beta, 'undefined', long => 0);
-    is(connect_to($dynamic, 'a@alpha'), 'pong', 'a short name: joins') or diag $alpha->log, $dynamic->process->describe;
+    is(ping($dynamic, 'a@alpha'), 'pong', 'a short name: joins') or diag $alpha->log, $dynamic->process->describe;
     like($dynamic->call('node()'), qr/\@beta'?$/, 'and has a name of its host now');
     like(join('', $alpha->log(qr/event=admitted/)), qr/node=\@beta certificate=\S*DNS:beta/, 'the log has its host');
     $dynamic->stop;
     my $wrong = start($beta, 'undefined', long => 0, pair => $lab->pki->issue('no_beta', qw(--dns other.lab)));
-    is_refused($a, 'with a certificate of another host', sub { connect_to($wrong, 'a@alpha') }, qr/node=\@beta/, $not_its_host);
+    is_refused($a, 'with a certificate of another host', sub { ping($wrong, 'a@alpha') }, qr/node=\@beta/, $not_its_host);
     $_->stop for $a, $wrong;
 };
 

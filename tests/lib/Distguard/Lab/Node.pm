@@ -34,12 +34,17 @@ END {
     }
 }
 
+# Connections are made by net_kernel:connect_node alone. Without this, who has just been disconnected may come back by
+# itself: the rpc server of OTP sends a message to every node that it is told of, even if that is gone by then.
+my @EXPLICIT = qw(-connect_all false -kernel dist_auto_connect never);
+
 # What a run of the matrix adds to every node.
 my @EVERYWHERE = split ' ', $ENV{DISTGUARD_LAB_ERL_ARGS} // '';
 
 # start(host => ..., name => 'a' or 'a@b', or undef for a node that is not distributed; long => 1 for -name, else
 #       -sname; shim => 1; native => 1 or {...} for OTP's own TLS (see native_args in Distguard::Lab::Host); otp => 25,
-#       27 or 29 for another OTP than the machine's; args => [...]; env => {...}; as => [command prefix])
+#       27 or 29 for another OTP than the machine's; explicit => 1 for one that connects to no node unless it is told to,
+#       so that nodes stay apart once they are disconnected; args => [...]; env => {...}; as => [command prefix])
 sub start {
     my ($class, %option) = @_;
     my ($host, $otp) = @option{qw(host otp)};
@@ -52,8 +57,8 @@ sub start {
     }
     my @argv = (@{ $option{as} // [] }, 'erl', @name, '-setcookie', COOKIE, qw(-noshell -noinput), @QUIET,
         '-pa', defined $otp ? $host->lab->tree($otp)->erlang_dir($host) : $host->lab->erlang_dir,
-        @EVERYWHERE, ($option{native} ? $host->native_args($option{native}) : ()), @{ $option{args} // [] },
-        qw(-s dg_lab_control start));
+        @EVERYWHERE, ($option{explicit} ? @EXPLICIT : ()), ($option{native} ? $host->native_args($option{native}) : ()),
+        @{ $option{args} // [] }, qw(-s dg_lab_control start));
 
     pipe(my $their_requests, $self->{requests}) or croak "pipe: $!";
     pipe($self->{answers}, my $their_answers) or croak "pipe: $!";
