@@ -397,6 +397,13 @@ sub page_descriptors {
     return grep { (readlink($_) // '') =~ /distguard-status/ } glob "/proc/$pid/fd/*";
 }
 
+# The words of a setting in an example's unit.
+sub unit_setting {
+    my ($unit, $name) = @_;
+    my ($words) = Distguard::Lab::Process::slurp($lab->root . "/examples/systemd/$unit") =~ /^$name=(.*)$/m;
+    return split ' ', $words;
+}
+
 subtest 'a program that closes every descriptor' => sub {
     my $port = distribution_port($a);
     my $path = $gamma->dir . '/beam.closer';
@@ -408,6 +415,11 @@ subtest 'a program that closes every descriptor' => sub {
     wait_until('it has closed them', 10, sub { $process->out =~ /closed/ or !$process->running && die $process->describe });
     is(scalar page_descriptors($process->pid), 0, 'its page has no descriptor');
     ok(page_of($process->pid)->{guarded}, 'and is found by its mapping') or diag explain page_of($process->pid);
+    my @capable = map { lc =~ s/^cap_/+/r } unit_setting('distguard-metrics.service', 'CapabilityBoundingSet');
+    my $figures = $gamma->run('setpriv', '--bounding-set=' . join(',', '-all', @capable), $lab->tool, qw(status --prometheus),
+        $process->pid);
+    like($figures->out, qr/^distguard_guarded\{pid="${\$process->pid}",program="beam\.closer"\} 1$/m,
+        'also with the capabilities of distguard-metrics.service') or diag $figures->describe;
     syswrite $go, "\n";
     wait_until('it has sent', 10, sub { $process->out =~ /sent/ or !$process->running && die $process->describe });
     is(scalar page_descriptors($process->pid), 1, 'at the next connection it gets another');
