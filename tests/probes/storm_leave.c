@@ -1,4 +1,5 @@
 /* The ways by which a process ends while its threads are in handshakes and in the midst of data. */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -52,6 +53,43 @@ static void *end_thread(void *unused)
     return unused;
 }
 
+enum { ENDING = 200, ENDING_WITHIN = 500 /* us */ };
+
+static pthread_barrier_t all_have_talked;
+
+static void *talk_and_end(void *unused)
+{
+    unsigned seed = (unsigned)gettid();
+
+    talk_once_more();
+    (void)pthread_barrier_wait(&all_have_talked);
+    (void)usleep((useconds_t)(rand_r(&seed) % ENDING_WITHIN));
+    return unused;
+}
+
+static void release(void)
+{
+    (void)pthread_barrier_wait(&all_have_talked);
+}
+
+/* Threads that have been in handshakes come to their ends while OpenSSL is torn down, where another
+ * library lets it be (openssl.c). */
+static void leave_with_threads(void)
+{
+    void (**at_end)(void) = dlsym(RTLD_DEFAULT, "openssl_at_end");
+    pthread_t thread;
+
+    storm_want("pthread_barrier_init", pthread_barrier_init(&all_have_talked, NULL, ENDING + 1), 0);
+    for (int i = 0; i < ENDING; i++) {
+        storm_want("pthread_create", pthread_create(&thread, NULL, talk_and_end, NULL), 0);
+    }
+    if (at_end == NULL) {
+        release();
+    } else {
+        *at_end = release;
+    }
+}
+
 void storm_prepare_to_leave(const char *how)
 {
     if (strcmp(how, "talking") == 0) {
@@ -87,6 +125,8 @@ void storm_leave(const char *how)
         leave_by_thread(leave_from_another);
     } else if (strcmp(how, "destructor") == 0) {
         leave_by_thread(end_thread);
+    } else if (strcmp(how, "ending") == 0) {
+        leave_with_threads();
     }
-    exit(STATUS); /* "exit", "talking" */
+    exit(STATUS); /* "exit", "talking", "ending" */
 }

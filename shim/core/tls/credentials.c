@@ -161,6 +161,7 @@ int dg_credentials_load(const struct dg_policy *policy, struct dg_credentials **
     struct dg_credentials *made = calloc(1, sizeof *made);
     int result = -1;
 
+    dg_tls_know_thread();
     ERR_clear_error();
     if (made == NULL || material.chain == NULL || material.anchors == NULL ||
         material.crls == NULL ||

@@ -136,6 +136,7 @@ struct dg_handshake *dg_handshake_new(const struct dg_credentials *credentials,
 {
     struct dg_handshake *handshake = calloc(1, sizeof *handshake);
 
+    dg_tls_know_thread();
     if (handshake == NULL) {
         return NULL;
     }

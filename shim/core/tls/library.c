@@ -32,11 +32,13 @@ static void end(void)
     if (at_end != NULL) {
         at_end();
     }
+    dg_tls_stop_threads();
 }
 
 void dg_tls_at_end(void (*handler)(void))
 {
     at_end = handler;
+    dg_tls_start_threads();
     (void)OPENSSL_atexit(end); /* runs where OpenSSL is cleaned up, and not at any other exit */
 }
 

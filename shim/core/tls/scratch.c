@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "shim/core/tls/internal.h"
+
 /* Found without a call: a few bytes of what the loader keeps for libraries that come late. */
 static __thread struct dg_scratch *scratch __attribute__((tls_model("initial-exec")));
 static pthread_key_t at_thread_exit;
@@ -27,6 +29,7 @@ struct dg_scratch *dg_scratch(void)
     if (scratch != NULL) {
         return scratch;
     }
+    dg_tls_know_thread(); /* what it gets scratch memory for uses OpenSSL */
     pthread_once(&once, make_key);
     if (key_error != 0) {
         return NULL;
