@@ -5,7 +5,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
-use List::Util qw(pairs);
+use Distguard::Lab::Epmd qw(start_epmd_daemon);
 use Test::More;
 
 use constant OTHER_PORT => 4370;
@@ -42,8 +42,8 @@ cluster('IPv6, short names', 'a', 'b', args => [qw(-proto_dist inet6_tcp)], fami
 cluster('IPv6, long names', 'a@alpha.lab', 'b@beta.lab', long => 1, args => [qw(-proto_dist inet6_tcp)], family => 6);
 cluster('another EPMD port, by environment', 'a', 'b', env => { ERL_EPMD_PORT => OTHER_PORT });
 for my $host ($alpha, $beta) {
-    $host->must('epmd', '-port', OTHER_PORT, '-kill');
-    $host->must('env', (map { $_->[0] . '=' . $_->[1] } pairs($host->shim_env)), 'epmd', '-daemon', '-port', OTHER_PORT);
+    $host->stop_epmd(OTHER_PORT);
+    start_epmd_daemon($host, shim => 1, port => OTHER_PORT, args => ['-port', OTHER_PORT]);
 }
 cluster('another EPMD port, by argument', 'a', 'b', args => ['-epmd_port', OTHER_PORT, '-start_epmd', 'false']);
 

@@ -7,7 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
 use Distguard::Lab::Capture;
-use Distguard::Lab::Epmd qw(EPMD_PORT epmd_pid median start_epmd);
+use Distguard::Lab::Epmd qw(EPMD_PORT epmd_pid median start_epmd start_epmd_daemon);
 use Distguard::Lab::Wait qw(wait_until);
 use Test::More;
 
@@ -80,11 +80,7 @@ sub way {
 
 way('started by the node' => sub { });
 
-way('started by hand' => sub {
-    my ($host) = @_;
-    my $epmd = $host->run({ env => { $host->shim_env } }, qw(epmd -daemon));
-    wait_until('epmd listens: ' . $epmd->describe, 10, sub { $host->must(qw(ss -Htln)) =~ /:${\EPMD_PORT}\b/ });
-});
+way('started by hand' => sub { start_epmd_daemon($_[0], shim => 1) });
 
 my $activate = $lab->root . '/tests/tools/socket-activate';
 way('socket activation, a listener for both families' => sub {

@@ -7,7 +7,6 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
 use Distguard::Lab::Reach qw(listeners node_port reached);
-use Distguard::Lab::Wait qw(wait_until);
 use Test::More;
 
 use constant EPMD_PORT => 4369;
@@ -89,7 +88,7 @@ for my $case (@cases) {
         }
         epmd_is_right($epmd);
         $_->kill for values %node;
-        wait_until('epmd is gone', 10, sub { $alpha->run(qw(epmd -kill))->out =~ /Killed/ });
+        $alpha->stop_epmd;
     };
 }
 

@@ -23,7 +23,7 @@ subtest 'without the library' => sub {
     my @open = open_ports($stranger, $alpha->ip, ALL_PORTS);
     is_deeply(\@open, [EPMD_PORT, node_port($alpha, 'a')], 'a port scan finds EPMD and the node');
     $a->kill;
-    wait_until('epmd is gone', 10, sub { $alpha->run(qw(epmd -kill))->out =~ /Killed/ });
+    $alpha->stop_epmd;
 };
 
 $alpha->shim(conf => { distribution => { bind => 'loopback' } });

@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
+use Distguard::Lab::Epmd qw(start_epmd_daemon);
 use Distguard::Lab::Process;
 use Test::More;
 
@@ -16,7 +17,7 @@ my $host = $lab->host('alpha');
 $host->shim_env or plan skip_all => 'nothing is moved without the library';
 my $address = $host->ip;
 
-$host->must(qw(epmd -daemon));
+start_epmd_daemon($host);
 
 # The node's calls that place its listener, in their order:
 #     bind ADDRESS, listen, shutdown, move (a descriptor put over another's number), announce (ALIVE2_REQ), accept

@@ -3,7 +3,7 @@
 package Soak::Cluster;
 use strict;
 use warnings;
-use Distguard::Lab::Epmd qw(epmd_pid);
+use Distguard::Lab::Epmd qw(epmd_pid start_epmd_daemon);
 use Distguard::Lab::Process;
 use Distguard::Lab::Wait qw(wait_until);
 use Soak::Credentials;
@@ -94,8 +94,7 @@ sub kill_epmd {
 sub start_epmd {
     my ($self, $member) = @_;
     my $host = $member->{host};
-    $host->must({ env => { $host->shim_env, MALLOC_ARENA_MAX => 1 } }, qw(epmd -daemon));
-    wait_until("epmd of $member->{name} listens", 10, sub { $host->must(qw(ss -Htlnp)) =~ /"epmd"/ });
+    start_epmd_daemon($host, shim => 1, env => { MALLOC_ARENA_MAX => 1 });
     $self->know_epmd($member);
 }
 

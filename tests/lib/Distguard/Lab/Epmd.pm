@@ -7,10 +7,10 @@ use Exporter qw(import);
 use List::Util qw(sum0);
 use POSIX ();
 use Distguard::Lab::Process;
-use Distguard::Lab::Wait qw(wait_until);
+use Distguard::Lab::Wait qw(wait_for wait_until);
 
-our @EXPORT_OK = qw(EPMD_PORT start_epmd epmd_pid ask begin_asking answer_of registration port_please names_req crowd
-    median cpu_of fds_of memory_of);
+our @EXPORT_OK = qw(EPMD_PORT start_epmd start_epmd_daemon start_as_erl_does epmd_pid ask begin_asking answer_of registration
+    port_please names_req crowd median cpu_of fds_of memory_of);
 
 use constant EPMD_PORT => 4369;
 
@@ -38,6 +38,50 @@ sub start_epmd {
         $host->must(qw(ss -Htlnp)) =~ /:$port\s.*,pid=@{[$epmd->pid]},/;
     });
     return $epmd;
+}
+
+# `epmd -daemon`, once its daemon listens: the command ends before that. Options as above, and `otp`.
+sub start_epmd_daemon {
+    my ($host, %option) = @_;
+    my ($listens, $command) = try_epmd_daemon($host, %option);
+    croak 'epmd -daemon does not listen: ', $command->describe, $host->log if !$listens;
+}
+
+# What erl does before a node starts, if no EPMD is there, but that it does not wait: on a busy machine the node may come
+# first, and end with econnrefused. Where EPMD cannot start the node is to say so itself.
+sub start_as_erl_does {
+    my ($host, %option) = @_;
+    my $port = $option{env}{ERL_EPMD_PORT} // EPMD_PORT;
+    try_epmd_daemon($host, %option, port => $port) if !is_listened_at($host, $port);
+}
+
+# Waits until the daemon listens or has given up. Returns whether it listens, and the command.
+sub try_epmd_daemon {
+    my ($host, %option) = @_;
+    my %env = (($option{shim} ? $host->shim_env($option{otp}) : ()), %{ $option{env} // {} });
+    my $command = $host->run({ env => \%env, otp => $option{otp} }, @{ $option{as} // [] }, qw(epmd -daemon),
+        @{ $option{args} // [] });
+    my $listens;
+    wait_for(10, sub {
+        my $lives = has_epmd($host);    # seen first, as it may begin to listen in between
+        $listens = is_listened_at($host, $option{port} // EPMD_PORT);
+        $listens || !$lives;
+    });
+    return ($listens, $command);
+}
+
+sub is_listened_at {
+    my ($host, $port) = @_;
+    return $host->must(qw(ss -Htln)) =~ /:$port\s/;
+}
+
+# Whether a process of the host's is an EPMD, though it may not listen yet.
+sub has_epmd {
+    my ($host) = @_;
+    my $network = readlink '/proc/' . $host->holder->pid . '/ns/net';
+    return scalar grep {
+        Distguard::Lab::Process::slurp("$_/comm") eq "epmd\n" && (readlink("$_/ns/net") // '') eq $network
+    } glob '/proc/[0-9]*';
 }
 
 # The process id of a host's EPMD, whoever started it.

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use Carp qw(croak);
 use Distguard::Lab::Capture;
+use Distguard::Lab::Epmd qw(EPMD_PORT);
 use Distguard::Lab::Node;
 use Distguard::Lab::Policy qw(libconfig merge);
 use Distguard::Lab::Process;
@@ -112,12 +113,13 @@ sub dir  { $_[0]{dir} }
 sub addresses { @{ $_[0]{addresses} } }    # of all interfaces but lo
 
 # Ends the host's epmd, and with it what it knew: the next node starts its own, guarded or not as that node is. Nodes must
-# have stopped; until the last of them is deregistered epmd refuses.
+# have stopped; until the last of them is deregistered epmd refuses. stop_epmd(PORT): the one there.
 sub stop_epmd {
-    my ($self) = @_;
+    my ($self, $port) = @_;
+    $port //= EPMD_PORT;
     wait_until("epmd of $self->{name} ends", 10, sub {
-        $self->run(qw(epmd -kill));
-        $self->must(qw(ss -Htlnp)) !~ /"epmd"/;
+        $self->run('epmd', '-port', $port, '-kill');
+        $self->must(qw(ss -Htlnp)) !~ /:$port\s.*"epmd"/;
     });
 }
 

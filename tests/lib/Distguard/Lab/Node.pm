@@ -6,6 +6,7 @@ package Distguard::Lab::Node;
 use strict;
 use warnings;
 use Carp qw(croak);
+use Distguard::Lab::Epmd qw(start_as_erl_does);
 use Distguard::Lab::Process;
 use Distguard::Lab::Wait qw(wait_for wait_until);
 use POSIX ();
@@ -60,12 +61,15 @@ sub start {
         @EVERYWHERE, ($option{explicit} ? @EXPLICIT : ()), ($option{native} ? $host->native_args($option{native}) : ()),
         @{ $option{args} // [] }, qw(-s dg_lab_control start));
 
+    my %env = (($option{shim} ? $host->shim_env($otp) : ()), %{ $option{env} // {} });
+    start_as_erl_does($host, otp => $otp, env => \%env, as => $option{as}) if @name && "@argv" !~ /-start_epmd false/;
+
     pipe(my $their_requests, $self->{requests}) or croak "pipe: $!";
     pipe($self->{answers}, my $their_answers) or croak "pipe: $!";
     $self->{requests}->autoflush(1);
     $self->{process} = $host->start_process(\@argv,
         otp   => $otp,
-        env   => { ($option{shim} ? $host->shim_env($otp) : ()), %{ $option{env} // {} } },
+        env   => \%env,
         pipes => { 3 => $their_requests, 4 => $their_answers });
     weaken($guarded[@guarded] = $self) if $option{shim};
     return $self;
