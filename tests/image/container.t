@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
-use Distguard::Lab::Installed qw(install_library);
+use Distguard::Lab::Installed qw(install_library succeeds);
 use Distguard::Lab::Process;
 use Distguard::Lab::Reach qw(listeners open_ports);
 use Distguard::Lab::Systemd qw(cannot_boot unboxed boot);
@@ -67,12 +67,6 @@ sub is_rpc {
     my ($host, $expression, $expected, $what) = @_;
     my $run = rpc($host, $expression);
     is($run->out, "$expected\n", $what) or diag $run->describe;
-}
-
-sub succeeds {
-    my ($run, $what) = @_;
-    ok($run->status == 0, $what) or diag $run->describe;
-    return $run->out;
 }
 
 # --- the story ---

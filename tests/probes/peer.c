@@ -152,6 +152,27 @@ void receive_all(int fd, void *bytes, size_t size)
     receive_all_by(&readers[0], fd, bytes, size);
 }
 
+static void want_text(int fd, const char *what, const void *text, size_t size)
+{
+    char bytes[256];
+
+    want("a text that fits", size <= sizeof bytes, 1);
+    receive_all(fd, bytes, size);
+    want_bytes(what, bytes, text, size);
+}
+
+void ask(int fd, const void *text, size_t size)
+{
+    send_all(fd, text, size);
+    want_text(fd, "answer", text, size);
+}
+
+void answer(int fd, const char *what, const void *text, size_t size)
+{
+    want_text(fd, what, text, size);
+    send_all(fd, text, size);
+}
+
 void want_end(int fd)
 {
     char byte;

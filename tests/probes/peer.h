@@ -39,6 +39,11 @@ void send_all(int fd, const void *bytes, size_t size);
 void receive_all(int fd, void *bytes, size_t size);
 void receive_all_by(const struct reader *reader, int fd, void *bytes, size_t size);
 
+/* A text that the other side has, too, goes there and comes back: one asks, and the other answers.
+ */
+void ask(int fd, const void *text, size_t size);
+void answer(int fd, const char *what, const void *text, size_t size);
+
 /* The peer has ended the stream, orderly. */
 void want_end(int fd);
 

@@ -121,11 +121,8 @@ void copies_server(int listener)
 {
     for (int i = 0; i < 5; i++) {
         int fd = let_in(listener);
-        char bytes[sizeof text];
 
-        receive_all(fd, bytes, sizeof text);
-        want_bytes("by the copy", bytes, text, sizeof text);
-        send_all(fd, text, sizeof text);
+        answer(fd, "by the copy", text, sizeof text);
         want_end(fd);
         (void)close(fd);
     }
@@ -179,12 +176,9 @@ void copies_client(int port)
 void children_server(int listener)
 {
     int fd = let_in(listener);
-    char bytes[sizeof text];
 
     for (int i = 0; i < 3; i++) {
-        receive_all(fd, bytes, sizeof text);
-        want_bytes("from the parent", bytes, text, sizeof text);
-        send_all(fd, text, sizeof text);
+        answer(fd, "from the parent", text, sizeof text);
     }
     want_end(fd);
 }
@@ -209,27 +203,18 @@ static void want_child(pid_t child)
     want("exit status of the child, which must neither send nor receive", status, 0);
 }
 
-static void ask(int fd)
-{
-    char bytes[sizeof text];
-
-    send_all(fd, text, sizeof text);
-    receive_all(fd, bytes, sizeof text);
-    want_bytes("answer", bytes, text, sizeof text);
-}
-
 void children_client(int port)
 {
     int fd = join(port);
     pid_t child;
 
-    ask(fd);
+    ask(fd, text, sizeof text);
     child = fork();
     if (child == 0) {
         try_as_child(fd);
     }
     want_child(child);
-    ask(fd);
+    ask(fd, text, sizeof text);
     /* It shares our memory: what it closes must not be forgotten by us.
      * NOLINTBEGIN(clang-analyzer-security.insecureAPI.vfork,clang-analyzer-unix.Vfork) */
     child = vfork();
@@ -239,7 +224,7 @@ void children_client(int port)
     }
     /* NOLINTEND(clang-analyzer-security.insecureAPI.vfork,clang-analyzer-unix.Vfork) */
     want_child(child);
-    ask(fd);
+    ask(fd, text, sizeof text);
     (void)close(fd);
 }
 
@@ -282,11 +267,8 @@ void ending_client(int port)
 void refused_server(int listener)
 {
     int fd = let_in(listener);
-    char bytes[sizeof text];
 
-    receive_all(fd, bytes, sizeof text);
-    want_bytes("after all that was refused", bytes, text, sizeof text);
-    send_all(fd, text, sizeof text);
+    answer(fd, "after all that was refused", text, sizeof text);
     want_end(fd);
 }
 

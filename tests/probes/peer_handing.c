@@ -75,12 +75,8 @@ static int take(int way)
 /* The connection as a node uses it, from its first bytes on. */
 static void use(int fd)
 {
-    char bytes[sizeof text];
-
     begin_on(fd);
-    send_all(fd, text, sizeof text);
-    receive_all(fd, bytes, sizeof text);
-    want_bytes("answer", bytes, text, sizeof text);
+    ask(fd, text, sizeof text);
 }
 
 void handed_client(int port)
@@ -114,10 +110,8 @@ void handed_client(int port)
 void handed_server(int listener)
 {
     int fd = let_in(listener);
-    char bytes[sizeof text];
+    char byte;
 
-    receive_all(fd, bytes, sizeof text);
-    want_bytes("by what was handed on", bytes, text, sizeof text);
-    send_all(fd, text, sizeof text);
-    want("the end", read(fd, bytes, 1) <= 0, 1);
+    answer(fd, "by what was handed on", text, sizeof text);
+    want("the end", read(fd, &byte, 1) <= 0, 1);
 }

@@ -252,22 +252,13 @@ void inherited(int count, char **numbers)
     }
 }
 
-static void ask(int fd)
-{
-    char bytes[sizeof text];
-
-    send_all(fd, text, sizeof text);
-    receive_all(fd, bytes, sizeof text);
-    want_bytes("answer", bytes, text, sizeof text);
-}
-
 void another_client(int port)
 {
     int fd = join(port);
     int numbers[5];
 
     keep_open(fd, numbers);
-    ask(fd);
+    ask(fd, text, sizeof text);
     for (int guarded = 0; guarded < 2; guarded++) {
         int status = -1;
         pid_t child = fork();
@@ -277,7 +268,7 @@ void another_client(int port)
         }
         want("wait", waitpid(child, &status, 0), child);
         want("exit status of the other program", status, 0);
-        ask(numbers[guarded + 2]);
+        ask(numbers[guarded + 2], text, sizeof text);
     }
     become_another(numbers, false);
 }
@@ -285,14 +276,12 @@ void another_client(int port)
 void another_server(int listener)
 {
     int fd = let_in(listener);
-    char bytes[sizeof text];
+    char byte;
 
     for (int i = 0; i < 3; i++) {
-        receive_all(fd, bytes, sizeof text);
-        want_bytes("from the client", bytes, text, sizeof text);
-        send_all(fd, text, sizeof text);
+        answer(fd, "from the client", text, sizeof text);
     }
-    want_errno("the end of a program that became another", CALL(read(fd, bytes, 1)), ECONNRESET);
+    want_errno("the end of a program that became another", CALL(read(fd, &byte, 1)), ECONNRESET);
 }
 
 /* --- threads with a descriptor table of their own --- */
@@ -324,7 +313,7 @@ void apart_client(int port)
     int copy = dup(fd);
     pthread_t thread;
 
-    ask(fd);
+    ask(fd, text, sizeof text);
     want("pthread_create", pthread_create(&thread, NULL, stay, NULL), 0);
     want_errno("unshare among threads", CALL(unshare(CLONE_FILES)), EOPNOTSUPP);
     want_errno("CLOSE_RANGE_UNSHARE among threads",
@@ -332,25 +321,23 @@ void apart_client(int port)
     want_errno("CLOSE_RANGE_UNSHARE and CLOEXEC",
                CALL(close_range((unsigned)fd, ~0U, CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)),
                EOPNOTSUPP);
-    ask(fd);
+    ask(fd, text, sizeof text);
     atomic_store(&parted, true);
     (void)pthread_join(thread, NULL);
     want("unshare alone", unshare_once_alone(), 0);
     want("CLOSE_RANGE_CLOEXEC", close_range((unsigned)fd, (unsigned)fd, CLOSE_RANGE_CLOEXEC), 0);
     want("CLOSE_RANGE_UNSHARE", close_range((unsigned)fd, (unsigned)fd, CLOSE_RANGE_UNSHARE), 0);
     want_errno("write to what was closed", CALL(write(fd, text, 1)), EBADF);
-    ask(copy);
+    ask(copy, text, sizeof text);
     closefrom(copy);
 }
 
 void apart_server(int listener)
 {
     int fd = let_in(listener);
-    char bytes[sizeof text];
 
     for (int i = 0; i < 3; i++) {
-        receive_all(fd, bytes, sizeof text);
-        send_all(fd, bytes, sizeof text);
+        answer(fd, "from either number", text, sizeof text);
     }
     want_end(fd);
 }

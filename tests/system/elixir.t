@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
-use Distguard::Lab::Installed qw(own_folders install_distguard library_dir elixir_release);
+use Distguard::Lab::Installed qw(own_folders install_distguard library_dir elixir_release succeeds);
 use Distguard::Lab::Process;
 use Distguard::Lab::Reach qw(listeners node_port);
 use Distguard::Lab::Wait qw(wait_for wait_until);
@@ -46,12 +46,6 @@ sub command {
     my ($host, @command) = @_;
     my $env = ref $command[0] ? shift @command : {};
     return $host->run({ env => $env }, @as_user, RELEASE . '/bin/greeter', @command);
-}
-
-sub succeeds {
-    my ($run, $what) = @_;
-    ok($run->status == 0, $what) or diag $run->describe;
-    return $run->out;
 }
 
 sub wait_up {

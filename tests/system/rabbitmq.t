@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
-use Distguard::Lab::Installed qw(own_folders install_distguard install_file);
+use Distguard::Lab::Installed qw(own_folders install_distguard install_file succeeds);
 use Distguard::Lab::Process;
 use Distguard::Lab::Reach qw(listeners);
 use Distguard::Lab::Wait qw(wait_until);
@@ -79,12 +79,6 @@ sub wait_started {
 sub control {
     my ($host, $command, @arguments) = @_;
     return $host->run({ env => { HOME => '/var/lib/rabbitmq' }, timeout => PATIENCE + 10 }, as_user('rabbitmq'), BIN . "/$command", @arguments);
-}
-
-sub succeeds {
-    my ($run, $what) = @_;
-    ok($run->status == 0, $what) or diag $run->describe;
-    return $run->out;
 }
 
 # --- clients: of their own host alone, so that AMQP is not on the wire ---

@@ -7,9 +7,10 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
+use Distguard::Lab::Installed qw(settings succeeds);
 use Distguard::Lab::Process;
 use Distguard::Lab::Reach qw(listeners open_ports);
-use Distguard::Lab::Systemd qw(cannot_boot unboxed boot);
+use Distguard::Lab::Systemd qw(cannot_boot unboxed boot journal property);
 use Distguard::Lab::Wait qw(wait_for wait_until);
 use JSON::PP qw(decode_json);
 use Test::More;
@@ -36,20 +37,6 @@ my @cluster = ($alpha, $beta);
 
 # --- what is asked again and again ---
 
-sub succeeds {
-    my ($run, $what) = @_;
-    ok($run->status == 0, $what) or diag $run->describe;
-    return $run->out;
-}
-
-sub property {
-    my ($host, $unit, $name) = @_;
-    chomp(my $value = $host->must(qw(systemctl show --value --property), $name, $unit));
-    return $value;
-}
-
-sub journal { my ($host, @which) = @_; return $host->must(qw(journalctl --no-pager --output=cat), @which) }
-
 # A command on several hosts at once.
 sub everywhere {
     my ($what, $hosts, @command) = @_;
@@ -65,8 +52,6 @@ sub everywhere {
 sub restart { everywhere('all is restarted', \@_, qw(systemctl restart epmd.socket epmd.service rabbitmq-server)) }
 
 sub status { my $run = $_[0]->run(qw(distguard status)); return ($run->status, decode_json($run->out)) }
-
-sub settings { return $_[0]->must('sh', '-c', 'find /etc -type d -printf "%p %M %u\n" -o -printf "%p %M %u %s %l\n" | sort') }
 
 sub running_nodes {
     my ($host) = @_;

@@ -7,10 +7,10 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
-use Distguard::Lab::Installed qw(install_library);
+use Distguard::Lab::Installed qw(install_library settings succeeds);
 use Distguard::Lab::Process;
 use Distguard::Lab::Reach qw(listeners open_ports);
-use Distguard::Lab::Systemd qw(cannot_boot unboxed boot);
+use Distguard::Lab::Systemd qw(cannot_boot unboxed boot journal property);
 use Distguard::Lab::Wait qw(wait_for wait_until);
 use JSON::PP qw(decode_json);
 use Test::More;
@@ -82,18 +82,6 @@ sub node { return 'greeter@' . $_[0]->name . '.lab' }
 
 sub atom { return "'" . node($_[0]) . "'" }
 
-sub succeeds {
-    my ($run, $what) = @_;
-    ok($run->status == 0, $what) or diag $run->describe;
-    return $run->out;
-}
-
-sub property {
-    my ($host, $unit, $name) = @_;
-    chomp(my $value = $host->must(qw(systemctl show --value --property), $name, $unit));
-    return $value;
-}
-
 # Asks a node on its own host, as root.
 sub ask {
     my ($host, $call) = @_;
@@ -121,11 +109,6 @@ sub names_of {
 }
 
 sub status { my $run = $_[0]->run(TOOL, 'status'); return ($run->status, decode_json($run->out)) }
-
-# All that is in /etc: kinds, owners, modes, sizes, what links lead to.
-sub settings { return $_[0]->must('sh', '-c', 'find /etc -type d -printf "%p %M %u\n" -o -printf "%p %M %u %s %l\n" | sort') }
-
-sub journal { my ($host, @which) = @_; return $host->must(qw(journalctl --no-pager --output=cat), @which) }
 
 # --- the story ---
 

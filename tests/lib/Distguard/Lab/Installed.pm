@@ -6,8 +6,10 @@ use warnings;
 use Carp qw(croak);
 use Exporter qw(import);
 use Distguard::Lab::Process;
+use Test::More;
 
-our @EXPORT_OK = qw(own_folders install_distguard install_file library_dir install_library elixir_release);
+our @EXPORT_OK = qw(own_folders install_distguard install_file library_dir install_library elixir_release
+    settings succeeds);
 
 # The host sees what the machine has in these folders; what is written there stays the host's own.
 sub own_folders {
@@ -67,6 +69,16 @@ sub elixir_release {
         mix release --quiet --path "$2/release"
     END
     return "$made/release";
+}
+
+# All that is in /etc: kinds, owners, modes, sizes, what links lead to.
+sub settings { return $_[0]->must('sh', '-c', 'find /etc -type d -printf "%p %M %u\n" -o -printf "%p %M %u %s %l\n" | sort') }
+
+# A command of the operator's that has ended; what it printed.
+sub succeeds {
+    my ($run, $what) = @_;
+    ok($run->status == 0, $what) or diag $run->describe;
+    return $run->out;
 }
 
 1;

@@ -16,7 +16,7 @@ use Distguard::Lab::Installed qw(own_folders);
 use Distguard::Lab::Process;
 use Distguard::Lab::Wait qw(wait_until);
 
-our @EXPORT_OK = qw(cannot_boot unboxed boot);
+our @EXPORT_OK = qw(cannot_boot unboxed boot journal property);
 
 use constant {
     PROGRAM  => '/lib/systemd/systemd',
@@ -120,6 +120,16 @@ sub first_process {
     });
     return $pid;
 }
+
+# --- what systemd says ---
+
+sub property {
+    my ($host, $unit, $name) = @_;
+    chomp(my $value = $host->must(qw(systemctl show --value --property), $name, $unit));
+    return $value;
+}
+
+sub journal { my ($host, @which) = @_; return $host->must(qw(journalctl --no-pager --output=cat), @which) }
 
 # --- cgroups: all that outlives a script's namespaces ---
 
