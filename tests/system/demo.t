@@ -11,7 +11,7 @@ use File::Copy qw(copy);
 use File::Temp qw(tempdir);
 use Test::More;
 
-use constant { NOBODY => 65534, LIMIT => 120 };
+use constant { NOBODY => 65534, PATIENCE => 40, LIMIT => 120 };
 
 my $root  = "$FindBin::RealBin/../..";
 my $build = $ENV{DISTGUARD_BUILD} // "$root/build";
@@ -21,7 +21,7 @@ my $outside = outside();
 
 sub demo {
     my (%option) = @_;
-    my @env = ('env', $mark, 'BUILD=' . ($option{build} // $build), 'DEMO_PATIENCE=' . ($option{patience} // 20));
+    my @env = ('env', $mark, 'BUILD=' . ($option{build} // $build), 'DEMO_PATIENCE=' . PATIENCE);
     return Distguard::Lab::Process->start(
         dir  => $dir,
         argv => [@{ $option{as} // [] }, @env, "$root/examples/demo/demo.sh"]);
@@ -100,7 +100,7 @@ subtest 'without the library it does not claim to guard' => sub {
     my $empty = tempdir(CLEANUP => 1);
     copy("$build/distguard", "$empty/distguard") or die $!;
     chmod 0755, "$empty/distguard";
-    my $demo = demo(build => $empty, patience => 4);
+    my $demo = demo(build => $empty);
     ok($demo->wait(LIMIT), 'it ends');
     isnt($demo->status, 0, 'without success');
     like($demo->out, qr/\[NOT TRUE\] TLS records, and nothing else/, 'and says what is not true') or diag $demo->describe;

@@ -28,6 +28,7 @@ use Distguard::Lab::Wait;
 use constant {
     DIR    => '/mnt',       # exists everywhere, has a short name (socket paths), and is ours in our mount namespace
     BRIDGE => 'labwire',
+    MUST_LIMIT => 180,    # seconds: the certificates of a whole suite take long on a busy machine
 };
 
 sub import {
@@ -123,7 +124,10 @@ sub has_users {
 sub must {
     my ($self, @argv) = @_;
     my $process = Distguard::Lab::Process->start(dir => DIR . '/lab', argv => \@argv);
-    $process->wait(60) or $process->kill;
+    if (!$process->wait(MUST_LIMIT)) {
+        $process->kill;
+        croak "not through after ${\MUST_LIMIT} s\n", $process->describe;
+    }
     croak $process->describe if $process->status != 0;
     return $process->out;
 }
