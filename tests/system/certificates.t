@@ -41,8 +41,8 @@ sub policy_with {
 }
 
 $_->shim(conf => policy_with('plain')) for $alpha, $gamma;
-my @args = (qw(-start_epmd false -connect_all false -erl_epmd_port), PORT);
-my ($a, $good) = map { $_->node($_->name . '@' . $_->ip, long => 1, shim => 1, args => \@args) } $alpha, $gamma;
+my @args = (qw(-start_epmd false -erl_epmd_port), PORT);
+my ($a, $good) = map { $_->node($_->name . '@' . $_->ip, long => 1, shim => 1, explicit => 1, args => \@args) } $alpha, $gamma;
 
 sub good_peer_joins {
     for my $pair ([$a, $good], [$good, $a]) {

@@ -29,15 +29,15 @@ print {$hosts} "127.0.0.1 localhost\n${\$alpha->ip} alpha.lab alpha\n${\$mallory
 close $hosts;
 $alpha->must('mount', '--bind', $poisoned, '/etc/hosts');
 
-my @args = (qw(-connect_all false -kernel dist_auto_connect never -kernel net_setuptime), SETUP_TIME);
-my $b = $beta->node('b@beta.lab', long => 1, shim => 1,
+my @args = (qw(-kernel net_setuptime), SETUP_TIME);
+my $b = $beta->node('b@beta.lab', long => 1, shim => 1, explicit => 1,
     args => [@args, qw(-kernel inet_dist_listen_min), NODE_PORT, qw(-kernel inet_dist_listen_max), NODE_PORT]);
 my $B = $b->atom;
 
 my %log = map { $_ => $alpha->dir . "/$_.log" } qw(prefer require);
 my %a = map {
     my $conf = $alpha->shim(conf => { mode => $_, log => { target => $log{$_} } }, file => $alpha->dir . "/$_.conf");
-    $_ => $alpha->node("$_\@alpha.lab", long => 1, shim => 1, args => \@args, env => { DISTGUARD_CONF => $conf });
+    $_ => $alpha->node("$_\@alpha.lab", long => 1, shim => 1, explicit => 1, args => \@args, env => { DISTGUARD_CONF => $conf });
 } qw(prefer require);
 
 sub log_has {
@@ -96,7 +96,7 @@ sub attack {
 
 subtest 'control: a node without the library tells him who it is' => sub {
     my $capture = $alpha->capture;
-    my $plain   = $alpha->node('plain@alpha.lab', long => 1, args => \@args);
+    my $plain   = $alpha->node('plain@alpha.lab', long => 1, explicit => 1, args => \@args);
     man_between(EPMD_PORT, 'plaintext', 'b@beta.lab', NODE_PORT);
     man_between(NODE_PORT, 'plaintext', 'b@beta.lab', NODE_PORT);
     is($plain->call("net_kernel:connect_node($B)"), 'false', 'he does not know the cookie');

@@ -5,8 +5,9 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
+use Distguard::Lab::Wait qw(wait_until);
 use Test::More;
-use Time::HiRes qw(time sleep);
+use Time::HiRes qw(time);
 
 use constant {
     CYCLES      => 500,
@@ -18,13 +19,12 @@ use constant {
 my $lab = Distguard::Lab->new;
 my ($alpha, $beta) = map { $lab->host($_) } qw(alpha beta);
 
-# One scheduler, so that the allocators of many do not hide what is kept; and no connection but those asked for (global
-# would join a node again that has just been left).
+# One scheduler, so that the allocators of many do not hide what is kept; and no connection but those asked for.
 sub nodes {
     my (%option) = @_;
-    my @args = (qw(+S 1 -kernel dist_auto_connect never), @{ $option{args} // [] });
+    my @args = (qw(+S 1), @{ $option{args} // [] });
     my $shim = $option{shim} // 1;
-    return map { $_->[0]->node($_->[1], long => 1, shim => $shim, args => \@args) } [$alpha, 'a'], [$beta, 'b'];
+    return map { $_->[0]->node($_->[1], long => 1, shim => $shim, explicit => 1, args => \@args) } [$alpha, 'a'], [$beta, 'b'];
 }
 
 sub cycle {
@@ -42,6 +42,17 @@ sub cycle {
     END
 }
 
+# Waits until no connection is left but that to the host's own EPMD, on either side.
+sub at_rest {
+    wait_until('no connection is left', 10, sub { !grep { connections($_) } @_ });
+}
+
+sub connections {
+    my ($node) = @_;
+    my $pid = $node->pid;
+    return grep { /,pid=$pid,/ && !/(?:127\.0\.0\.1|::1)\]?:4369\s/ } split /^/, $node->host->must(qw(ss -Htnp));
+}
+
 sub settled {
     my ($node) = @_;
     $node->call('[erlang:garbage_collect(P) || P <- processes()], ok');
@@ -52,13 +63,13 @@ subtest CYCLES . ' connections leave no descriptor and no memory behind' => sub 
     my ($a, $b) = nodes();
     is(cycle($a, $b, WARM_UP), 'done', 'warmed up, one way');
     is(cycle($b, $a, WARM_UP), 'done', 'and the other');
-    sleep 0.5;
+    at_rest($a, $b);
     my %before = map { $_->name => settled($_) } $a, $b;
     my $begin = time;
     is(cycle($a, $b, CYCLES / 2), 'done', 'half of them begun by one');
     is(cycle($b, $a, CYCLES / 2), 'done', 'half by the other');
     note sprintf '%.1f ms each', (time - $begin) * 1000 / CYCLES;
-    sleep 0.5;
+    at_rest($a, $b);
     for my $node ($a, $b) {
         my ($was, $is) = ($before{ $node->name }, settled($node));
         is($is->{fds}, $was->{fds}, $node->name . ': descriptors');

@@ -15,10 +15,10 @@ plan skip_all => 'a control run has no modes' if !$alpha->shim_env;
 
 $alpha->shim(conf => { mode => 'allow' });
 $gamma->shim(conf => { mode => 'prefer' });
-my @args  = qw(-connect_all false -kernel net_setuptime 3);
-my $a     = $alpha->node('a', long => 1, shim => 1, args => \@args);
-my $plain = $beta->node('plain', long => 1, args => \@args);
-my $tls   = $gamma->node('tls', long => 1, shim => 1, args => \@args);
+my %option = (long => 1, explicit => 1, args => [qw(-kernel net_setuptime 3)]);
+my $a     = $alpha->node('a', shim => 1, %option);
+my $plain = $beta->node('plain', %option);
+my $tls   = $gamma->node('tls', shim => 1, %option);
 
 # The programs of a host follow their file: the node makes a connection, and is asked by another.
 sub set {
@@ -30,11 +30,18 @@ sub set {
     });
 }
 
+# Who believes that it is connected still does not connect.
+sub part {
+    my ($from, $to) = @_;
+    $from->call('erlang:disconnect_node(' . $to->atom . ')');
+    wait_until('both are rid of each other', 10, sub { !grep { $_->call('nodes(connected)') ne '[]' } $from, $to });
+}
+
 sub meets {
     my ($from, $to, $expected) = @_;
     is($from->call('net_kernel:connect_node(' . $to->atom . ')'), $expected, $from->name . ' to ' . $to->name . ": $expected")
         or diag $alpha->log;
-    $from->call('erlang:disconnect_node(' . $to->atom . ')');
+    part($from, $to);
 }
 
 sub all_meet {
@@ -84,7 +91,7 @@ for my $mode (qw(allow prefer)) {
             my @requests = map { $_->[0]->begin('net_kernel:connect_node(' . $_->[1]->atom . ')') } @pairs;
             my @answers  = map { $pairs[$_][0]->result($requests[$_]) } 0, 1;
             is("@answers", 'true true', 'they meet') or last if grep { $_ ne 'true' } @answers;
-            $a->call('erlang:disconnect_node(' . $tls->atom . ')');
+            part($a, $tls);
         }
         my @refused = map { $_->log(qr/event=refused .*role=distribution direction=out/) } $alpha, $gamma;
         is(scalar @refused, 0, 'and nobody is said to have been refused') or diag @refused;
@@ -107,8 +114,8 @@ for (['allow', 'true'], ['prefer', 'true'], ['require', 'false']) {
     my ($mode, $expected) = @$_;
     subtest "one host, local is deny, mode is $mode" => sub {
         $alpha->shim(conf => { mode => $mode, local => 'deny' });
-        my $guarded  = $alpha->node("g_$mode", long => 1, shim => 1, args => \@args);
-        my $stranger = $alpha->node("s_$mode", long => 1, args => \@args);
+        my $guarded  = $alpha->node("g_$mode", shim => 1, %option);
+        my $stranger = $alpha->node("s_$mode", %option);
         meets($stranger, $guarded, $expected);
         $_->stop for $guarded, $stranger;
         $alpha->stop_epmd;
@@ -117,7 +124,7 @@ for (['allow', 'true'], ['prefer', 'true'], ['require', 'false']) {
 
 # A C node blocks, where a VM polls.
 subtest 'erl_call in each mode' => sub {
-    my $far = $beta->node('far', long => 1, shim => 1, args => \@args);
+    my $far = $beta->node('far', shim => 1, %option);
     for (['allow', 'allow', 1], ['allow', 'prefer', 1], ['prefer', 'prefer', 1], ['require', 'prefer', 1], ['allow', 'require', 0]) {
         my ($ours, $theirs, $expected) = @$_;
         $beta->change_mode($theirs, 2, sub { $far->call('gen_tcp:close(element(2, gen_tcp:connect("127.0.0.1", 4369, [])))') });

@@ -27,8 +27,8 @@ $gamma->shim(pki => $lab->pki('other'));
 
 # A short setup time, for the peers that TLS lets in and that then say nothing.
 # Without global: in OTP 25 it runs in circles by itself, plain distribution or not, when two nodes part and meet again.
-my $a = $alpha->node('a', long => 1, shim => 1, args => [qw(-connect_all false -kernel net_setuptime 3)]);
-my $good = $beta->node('good', long => 1, shim => 1, args => [qw(-connect_all false)]);
+my $a = $alpha->node('a', long => 1, shim => 1, explicit => 1, args => [qw(-kernel net_setuptime 3)]);
+my $good = $beta->node('good', long => 1, shim => 1, explicit => 1);
 my ($port) = $a->call('erl_epmd:port_please("a", {127,0,0,1})') =~ /^\{port,(\d+),/ or die 'no port';
 # A peer's refusals for one reason are logged once a minute: each stranger has an address of its own.
 my @sources = $stranger->more_addresses(19);
@@ -69,11 +69,12 @@ sub refusal {
     };
 }
 
+# told => 1: it says on its standard output when the handshake is through.
 sub s_client {
     my ($host, %option) = @_;
     my $to = $option{connect} // $alpha->ip . ":$port";
     return $host->start_process(
-        ['openssl', 's_client', '-connect', $to, qw(-quiet -ign_eof), '-CAfile', $lab->pki->ca,
+        ['openssl', 's_client', '-connect', $to, ($option{told} ? () : '-quiet'), '-ign_eof', '-CAfile', $lab->pki->ca,
             $host == $stranger && !$option{connect} ? ('-bind', $source) : (), @{ $option{args} // [] }],
         input => $option{input});
 }
@@ -188,7 +189,7 @@ sub stopping_client {
     my $relay = $stranger->spawn($lab->root . '/tests/tools/stalling-relay', RELAY_PORT, $alpha->ip, $port, $limit, $source);
     wait_until('the relay listens', 10, sub { $relay->out =~ /listening/ });
     my $client = s_client($stranger, connect => '127.0.0.1:' . RELAY_PORT, args => with_certificate($beta_certificate),
-        input => $input);
+        input => $input, told => $limit >= NO_LIMIT);
     wait_until('the client has stopped', 10, sub { $relay->out =~ /stalled/ }) if $limit < NO_LIMIT;
     return ($relay, $client);
 }
@@ -221,7 +222,7 @@ refusal('a peer that stops in the middle of its certificate' => sub {
 subtest 'an admitted peer that stops in the middle of a record' => sub {
     $source = $stranger->ip;
     my ($whole, $client) = stopping_client(NO_LIMIT);
-    sleep 0.5;
+    wait_until('the handshake is through', 10, sub { $client->out =~ /SSL handshake has read/ });
     $client->kill;
     $whole->wait(10);
     my ($handshake) = $whole->out =~ /^passed (\d+)/m;

@@ -52,7 +52,7 @@ my @PROGRAMS = (
     ['epmd: names of nobody', 'epmd -port 9990 -names'],
     ['epmd: is not to be killed', 'epmd -kill; epmd -names'],
     ['epmd: is not to forget', 'epmd -stop n; epmd -names'],
-    ['epmd: another', 'epmd -port 9991 -daemon -relaxed_command_check; for i in $(seq 200); do epmd -port 9991 -names >/dev/null 2>&1 && break; sleep 0.05; done; epmd -port 9991 -names; epmd -port 9991 -kill; sleep 0.2; epmd -port 9991 -names'],
+    ['epmd: another', 'epmd -port 9991 -daemon -relaxed_command_check; for i in $(seq 200); do epmd -port 9991 -names >/dev/null 2>&1 && break; sleep 0.05; done; epmd -port 9991 -names; epmd -port 9991 -kill; for i in $(seq 200); do epmd -port 9991 -names >/dev/null 2>&1 || break; sleep 0.05; done; epmd -port 9991 -names'],
     ['epmd: a second', 'epmd -daemon; echo $?; epmd; echo $?'],
     ['heart', q(cd $HOME; rm -f beaten; HEART_COMMAND='touch beaten' erl -detached -heart -setcookie lab -name heart@IP; for i in $(seq 200); do epmd -names | grep -q heart && break; sleep 0.05; done; ) .
         q(erl_call -h c$RANDOM -c lab -name heart@IP -a 'os getpid' | tr -d '"' >pid; kill -KILL $(cat pid); for i in $(seq 200); do [ -e beaten ] && break; sleep 0.05; done; ls beaten)],

@@ -32,8 +32,8 @@ my @addresses = ($mob->ip, $mob->more_addresses(ADDRESSES - 1));
 
 $alpha->shim(conf => { tls => { max_handshakes => ROOM, handshake_timeout => FOREVER } });
 # The node itself gives up on who has not named itself in net_setuptime seconds: not while it is looked at.
-my $a    = $alpha->node('a', long => 1, shim => 1, args => [qw(-connect_all false -kernel net_setuptime 60)]);
-my $good = $beta->node('good', long => 1, shim => 1, args => [qw(-connect_all false)]);
+my $a    = $alpha->node('a', long => 1, shim => 1, explicit => 1, args => [qw(-kernel net_setuptime 60)]);
+my $good = $beta->node('good', long => 1, shim => 1, explicit => 1);
 my $port = node_port($alpha, 'a');
 
 # Milliseconds that the good node takes to join, each time. Who has left may come back by a late message: until none does.

@@ -25,8 +25,8 @@ my %secret = (
 # All streams of a conversation, one way of starting it after the other.
 sub conversation {
     my ($shim) = @_;
-    my $north = $alpha->node('north', long => 1, shim => $shim);
-    my $south = $beta->node('south', long => 1, shim => $shim);
+    my $north = $alpha->node('north', long => 1, shim => $shim, explicit => 1);
+    my $south = $beta->node('south', long => 1, shim => $shim, explicit => 1);
     my $capture = $beta->capture;
     for my $pair ([$north, $south], [$south, $north]) {
         my ($from, $to) = @$pair;
