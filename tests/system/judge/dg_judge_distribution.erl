@@ -86,7 +86,9 @@ carrier(World) ->
               end || Item <- erlang:port_info(Port)],
              [erlang:port_info(Port, Item) || Item <- [queue_size, locking, parallelism, monitors, monitored_by, os_pid]],
              inet:info(Port) =/= undefined};
-        Pid when is_pid(Pid) -> process_info(Pid, [status, links, priority])
+        Pid when is_pid(Pid) ->
+            dg_judge:wait(fun() -> process_info(Pid, status) =:= {status, waiting} end),
+            process_info(Pid, [links, priority])
     end.
 
 %% Runs with the carrier if it is a port; what the socket module carries has no options to ask for.
