@@ -38,6 +38,21 @@ static void disown(struct dg_socket *socket)
     }
 }
 
+/* In a child: a thread of the parent may have been about to change or free any of what the socket
+ * owns, so that the child lets all of it lie. A plaintext peer that has not said its name goes
+ * unnamed. */
+static void leave_to_parent(struct dg_socket *socket)
+{
+    disown(socket);
+    socket->joining = NULL;
+    socket->request = NULL;
+    socket->node = NULL;
+    socket->naming = NULL;
+    if (socket->role == DG_ROLE_PLAIN_NAMING) {
+        socket->role = DG_ROLE_PLAIN;
+    }
+}
+
 /*
  * A child of fork(2) has our table and none of our threads: any lock may have been held. Its
  * guarded connections belong to the parent, whose record sequence numbers it would destroy: it may
@@ -53,7 +68,7 @@ static void forked(void)
 
         if (socket != NULL) {
             pthread_mutex_init(&socket->lock, NULL);
-            disown(socket);
+            leave_to_parent(socket);
         }
     }
 }
