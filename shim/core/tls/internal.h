@@ -19,11 +19,14 @@ struct dg_credentials {
 /* The library context of our own; NULL before dg_tls_start(). */
 OSSL_LIB_CTX *dg_tls_library(void);
 
-/* For a thread's first use of OpenSSL: it will let go of what OpenSSL keeps for it as it ends; but
- * not from the second of these on, which is OpenSSL's own end. */
-void dg_tls_know_thread(void);
-void dg_tls_stop_threads(void);
+/* Once, in the process whose threads they are. */
 void dg_tls_start_threads(void);
+
+/* For a thread's first use of OpenSSL: as it ends it will let go of what OpenSSL keeps for it. */
+void dg_tls_know_thread(void);
+
+/* OpenSSL is about to be torn down: from here on no thread lets go of anything. */
+void dg_tls_stop_threads(void);
 
 /* An alert's description in words; never NULL. */
 const char *dg_tls_alert_name(int description);

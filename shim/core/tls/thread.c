@@ -54,6 +54,11 @@ static void let_go(void *unused)
     }
 }
 
+void dg_tls_start_threads(void)
+{
+    process = getpid();
+}
+
 void dg_tls_know_thread(void)
 {
     if (!is_known) {
@@ -61,11 +66,6 @@ void dg_tls_know_thread(void)
         /* Where memory is out, OpenSSL's own way must do. */
         (void)__cxa_thread_atexit_impl(let_go, NULL, &__dso_handle);
     }
-}
-
-void dg_tls_start_threads(void)
-{
-    process = getpid();
 }
 
 void dg_tls_stop_threads(void)
