@@ -104,8 +104,10 @@ carrier_options(World) ->
         [dg_judge:outcome(fun() -> inet:getopts(Port, [Option]) end)
          || Option <- [active, buffer, delay_send, deliver, dontroute, exit_on_close, header, high_watermark, keepalive,
                        linger, low_watermark, mode, nodelay, packet, packet_size, priority, reuseaddr, send_timeout,
-                       send_timeout_close, show_econnreset, tos, ttl, recvtos, bind_to_device, netns, pktoptions, sndbuf,
-                       recbuf, {raw, 6, 1, 4}, {raw, 1, 38, 4}, {raw, 1, 4, 4}, {raw, 6, 11, 1}, {raw, 6, 31, 16}]]
+                       send_timeout_close, show_econnreset, tos, ttl, recvtos, bind_to_device, netns, pktoptions,
+                       {raw, 6, 1, 4}, {raw, 1, 38, 4}, {raw, 1, 4, 4}, {raw, 6, 11, 1}, {raw, 6, 31, 16}]]
+            %% How large, is the kernel's: it lets them grow with what went through.
+            ++ [{Option, Size > 0} || {Option, Size} <- element(2, {ok, _} = inet:getopts(Port, [sndbuf, recbuf]))]
     end).
 
 %% How many bytes and packets the driver has seen for one message and its answer: the least of some tries, as ticks and
