@@ -1,7 +1,7 @@
 /*
  * A program that is guarded and does what a node does first: it connects and sends its name. What
  * of that reaches the other end says whether it is guarded: "tls", "plaintext" (which must never
- * be), or "nothing".
+ * be), "nothing", or the "alert" of a handshake for which there was no memory.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -31,6 +31,8 @@ static int open_listener(struct sockaddr_in *address)
 
 static const char *what_came(int listener)
 {
+    enum { ALERT = 0x15, HANDSHAKE = 0x16 }; /* content types, RFC 8446 section 5.1 */
+    static const char its_text[] = "example.org";
     char bytes[4096];
     long fd = syscall(SYS_accept4, listener, NULL, NULL, 0);
     long size = syscall(SYS_recvfrom, fd, bytes, sizeof bytes, 0, NULL, NULL);
@@ -38,7 +40,10 @@ static const char *what_came(int listener)
     if (size <= 0) {
         return "nothing";
     }
-    return bytes[0] == 0x16 ? "tls" : "plaintext";
+    if (memmem(bytes, (size_t)size, its_text, sizeof its_text - 1) != NULL) {
+        return "plaintext";
+    }
+    return bytes[0] == HANDSHAKE ? "tls" : bytes[0] == ALERT ? "alert" : "plaintext";
 }
 
 int main(void)
