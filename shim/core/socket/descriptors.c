@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
@@ -175,8 +174,8 @@ bool dg_hook_ends_at_exec(int fd)
     return ends;
 }
 
-/* Locks what two numbers stand for. Who has the first and finds the second taken lets go of it, as
- * another thread may do the same the other way round. */
+/* Locks what two numbers stand for. Who has the one and finds the other taken lets go, as another
+ * thread may do the same the other way round, and waits for the other first. */
 static void lock_both(int fd, int copy, struct dg_socket **from, struct dg_socket **to)
 {
     for (;;) {
@@ -187,7 +186,13 @@ static void lock_both(int fd, int copy, struct dg_socket **from, struct dg_socke
         if (*from != NULL) {
             dg_table_unlock(*from);
         }
-        (void)sched_yield();
+        *to = dg_table_lock(copy);
+        if (dg_table_try_lock(fd, *to, from)) {
+            return;
+        }
+        if (*to != NULL) {
+            dg_table_unlock(*to);
+        }
     }
 }
 
