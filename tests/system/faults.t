@@ -245,7 +245,8 @@ sub guarded_nodes {
     my ($version) = @_;
     my %tls = (handshake_timeout => '2.0', $version eq '1.2' ? (min_version => \'"1.2"') : ());
     $_->shim(conf => { tls => \%tls }) for @hosts;
-    my @preloaded = ($lab->library, map { helper($_) } 'allocated', $version eq '1.2' ? 'tls12' : ());
+    my %env = $alpha->shim_env;
+    my @preloaded = ($env{LD_PRELOAD}, map { helper($_) } 'allocated', $version eq '1.2' ? 'tls12' : ());
     my $folder = $lab->dir . '/allocated';
     mkdir $folder;
     return nodes(shim => 1, env => { LD_PRELOAD => join(':', @preloaded), ALLOCATED_FOLDER => $folder });

@@ -25,7 +25,9 @@ start_epmd_daemon($host);
 sub calls {
     my ($name, %option) = @_;
     my $trace = $lab->temp_path('trace');
-    my $node = $host->node($name, shim => $option{shim} // 1, args => $option{args}, env => $option{env},
+    # A sanitizer cannot look for leaks in what is traced.
+    my %env = (ASAN_OPTIONS => join(':', $ENV{ASAN_OPTIONS} // (), 'detect_leaks=0'), %{ $option{env} // {} });
+    my $node = $host->node($name, shim => $option{shim} // 1, args => $option{args}, env => \%env,
         as => [qw(strace -D -f -qq -x -s 16 -o), $trace, '-e', 'trace=bind,listen,accept,accept4,shutdown,dup2,dup3,writev']);
     $node->call('timer:sleep(100)');
     my ($port) = $node->call("erl_epmd:port_please(\"$name\", {127,0,0,1})") =~ /^\{port,(\d+),/ or die 'no port';

@@ -19,6 +19,8 @@ my @hosts = ($alpha, $beta);
 $alpha->shim_env or plan skip_all => 'there is nothing to be before or behind';
 my ($system) = glob '/usr/lib/*/libeatmydata.so';
 my ($allocator) = glob '/usr/lib/*/libjemalloc.so.2';
+my @ahead = $ENV{DISTGUARD_LAB_AHEAD} // ();    # a sanitizer, which comes first, and is an allocator itself
+undef $allocator if @ahead;
 
 # Between the hosts there are TLS records alone.
 sub only_tls {
@@ -35,7 +37,7 @@ sub only_tls {
 sub orders {
     my ($library) = @_;
     my $ours = $lab->library;
-    return (['before', "$library $ours"], ['behind', "$ours $library"]);
+    return (['before', join ' ', @ahead, $library, $ours], ['behind', join ' ', @ahead, $ours, $library]);
 }
 
 sub nodes {

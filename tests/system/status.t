@@ -185,12 +185,11 @@ sub why_not {
 }
 
 subtest 'other reasons' => sub {
-    my $library = $lab->library;
     why_not(pretend('beam.missing', env => { LD_PRELOAD => '/nowhere/libdistguard.so' }),
         qr{LD_PRELOAD names /nowhere/libdistguard\.so, which is not there}, 'a library that is missing');
     SKIP: {
         skip 'there is no other user here', 2 if !$lab->has_users;
-        why_not(pretend('beam.setuid', mode => '4755', env => { LD_PRELOAD => $library },
+        why_not(pretend('beam.setuid', mode => '4755', env => { $gamma->shim_env },
                 as => ['setpriv', '--reuid', NOBODY, '--regid', NOBODY, '--clear-groups']),
             qr/loader has dropped.*setuid/, 'a program that is setuid');
     }

@@ -15,7 +15,7 @@ use constant {
     PLAIN     => $ENV{DISTGUARD_LAB_PLAIN},    # control runs: every node without the library
     OVER_IPV6 => scalar(($ENV{DISTGUARD_LAB_ERL_ARGS} // '') =~ /\binet6_tcp\b/),
     RUN_LIMIT => 60,
-    # What is loaded ahead of the library: the runtime of a sanitizer (tests/sanitizers/run-test).
+    # What is loaded ahead of the library: the runtime of a sanitizer (tests/sanitized/run-test).
     AHEAD => $ENV{DISTGUARD_LAB_AHEAD},
 };
 
