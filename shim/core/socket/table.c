@@ -63,6 +63,10 @@ static void forked(void)
     owner = getpid();
     atomic_store(ours, 1);
     pthread_mutex_init(&free_lock, NULL);
+    /* A thread that was late to find one may have held its lock for a moment. */
+    for (struct dg_socket *socket = free_sockets; socket != NULL; socket = socket->next_free) {
+        pthread_mutex_init(&socket->lock, NULL);
+    }
     for (int fd = 0; fd < dg_table_end(); fd++) {
         struct dg_socket *socket = atomic_load(&dg_table[fd]);
 
