@@ -104,6 +104,12 @@ static void after_fork(void)
     pthread_mutex_unlock(&free_lock);
 }
 
+static void forked_with_handlers(void)
+{
+    after_fork();
+    forked();
+}
+
 /* In a child whose maker has passed by the fork handlers: _Fork(3), clone(2). */
 static void forked_bare(void)
 {
@@ -134,7 +140,7 @@ int dg_table_start(void)
 {
     owner = getpid();
     notice_bare_forks();
-    return pthread_atfork(before_fork, after_fork, forked);
+    return pthread_atfork(before_fork, after_fork, forked_with_handlers);
 }
 
 void dg_table_at_bare_fork(void (*handler)(void))
