@@ -224,8 +224,18 @@ options(_) ->
 timestamps(_) ->
     {Client, Accepted} = pair(),
     Set = socket:setopt(Accepted, socket, timestamp, true),
+    {Set, stamped(Client, Accepted, 100)}.
+
+%% The kernel begins to stamp packets a moment after the first socket asks for it (net_enable_timestamp, by a work queue).
+stamped(Client, Accepted, Tries) ->
     ok = socket:send(Client, <<"when">>),
-    {Set, plain(socket:recvmsg(Accepted, 4, 200, [], ?PATIENCE))}.
+    case plain(socket:recvmsg(Accepted, 4, 200, [], ?PATIENCE)) of
+        {ok, <<"when">>, [], []} when Tries > 1 ->
+            timer:sleep(10),
+            stamped(Client, Accepted, Tries - 1);
+        Received ->
+            Received
+    end.
 
 credentials(#{dir := Dir}) ->
     Path = filename:join(Dir, "credentials"),
