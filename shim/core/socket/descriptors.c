@@ -174,25 +174,25 @@ bool dg_hook_ends_at_exec(int fd)
     return ends;
 }
 
-/* Locks what two numbers stand for. Who has the one and finds the other taken lets go, as another
- * thread may do the same the other way round, and waits for the other first. */
+/* Locks what two numbers stand for, the second if nobody has it; else false, with nothing locked.
+ */
+static bool lock_in_turn(int fd, int other, struct dg_socket **first, struct dg_socket **second)
+{
+    *first = dg_table_lock(fd);
+    if (dg_table_try_lock(other, *first, second)) {
+        return true;
+    }
+    if (*first != NULL) {
+        dg_table_unlock(*first);
+    }
+    return false;
+}
+
+/* Who has the one and finds the other taken lets go, as another thread may do the same the other
+ * way round, and waits for the other first. */
 static void lock_both(int fd, int copy, struct dg_socket **from, struct dg_socket **to)
 {
-    for (;;) {
-        *from = dg_table_lock(fd);
-        if (dg_table_try_lock(copy, *from, to)) {
-            return;
-        }
-        if (*from != NULL) {
-            dg_table_unlock(*from);
-        }
-        *to = dg_table_lock(copy);
-        if (dg_table_try_lock(fd, *to, from)) {
-            return;
-        }
-        if (*to != NULL) {
-            dg_table_unlock(*to);
-        }
+    while (!lock_in_turn(fd, copy, from, to) && !lock_in_turn(copy, fd, to, from)) {
     }
 }
 

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shim/core/elapsed.h"
 #include "shim/core/rules.h"
 #include "shim/core/socket/joining.h"
 #include "shim/core/socket/naming.h"
@@ -79,10 +80,8 @@ static void forked(void)
 
 void dg_table_disown(void)
 {
-    struct timespec limit;
+    struct timespec limit = dg_in_a_second();
 
-    clock_gettime(CLOCK_REALTIME, &limit);
-    limit.tv_sec++;
     for (int fd = 0; fd < dg_table_end(); fd++) {
         struct dg_socket *socket = atomic_load(&dg_table[fd]);
 

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shim/core/elapsed.h"
 #include "shim/core/tls/internal.h"
 
 /* glibc's, as its C++ ABI has them; they are in no header. */
@@ -29,15 +30,6 @@ static pid_t process; /* in a child of fork anybody may have held it, and OpenSS
 static struct timespec last; /* until when threads wait for the end of the process */
 static atomic_bool is_last;
 
-static struct timespec in_a_second(void)
-{
-    struct timespec limit;
-
-    clock_gettime(CLOCK_REALTIME, &limit);
-    limit.tv_sec++;
-    return limit;
-}
-
 static bool hold(const struct timespec *limit)
 {
     return getpid() == process && pthread_mutex_timedlock(&letting_go, limit) == 0;
@@ -45,7 +37,7 @@ static bool hold(const struct timespec *limit)
 
 static void let_go(void *unused)
 {
-    struct timespec limit = atomic_load(&is_last) ? last : in_a_second();
+    struct timespec limit = atomic_load(&is_last) ? last : dg_in_a_second();
 
     (void)unused;
     if (hold(&limit)) {
@@ -70,7 +62,7 @@ void dg_tls_know_thread(void)
 
 void dg_tls_stop_threads(void)
 {
-    last = in_a_second();
+    last = dg_in_a_second();
     atomic_store(&is_last, true);
     (void)hold(&last); /* for good */
 }
