@@ -495,17 +495,17 @@ int main(int count, char **arguments)
     }
     if (strcmp(arguments[2], "leave") == 0) {
         storm_prepare_to_leave(arguments[3]);
-        storm_begin((uint16_t)(int)strtol(arguments[1], NULL, 10));
+        storm_begin((uint16_t)strtol(arguments[1], NULL, 10));
         storm_wait(3);
         (void)usleep((useconds_t)(getpid() * 7919 % 20000));
         atomic_store(&storm_leaves, true);
         storm_leave(arguments[3]);
     }
-    storm_begin((uint16_t)(int)strtol(arguments[1], NULL, 10));
+    storm_begin((uint16_t)strtol(arguments[1], NULL, 10));
     if (strcmp(arguments[2], "forks") == 0) {
-        storm_fork((unsigned)(int)strtol(arguments[3], NULL, 10));
+        storm_fork((unsigned)strtol(arguments[3], NULL, 10));
     } else {
-        (void)sleep((unsigned)(int)strtol(arguments[2], NULL, 10));
+        (void)sleep((unsigned)strtol(arguments[2], NULL, 10));
     }
     storm_end();
     printf("guarded %u plain %u others %u taken %u open %d\n", storm_guarded, storm_plain,
