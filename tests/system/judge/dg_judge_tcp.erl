@@ -447,10 +447,12 @@ connect_from_an_address(#{here := Here} = World) ->
     {Address, Own, connect(World, {127, 0, 0, 1}, Port, [{ip, Here}, {port, OwnPort}]),
      connect(World, {127, 0, 0, 1}, Port, [{ip, {192, 0, 2, 1}}])}.
 
+%% The address is given to the first as well: a port that connect finds may be one at which a connection of another case
+%% still waits (TIME_WAIT), and the second could not bind it.
 connect_twice(World) ->
     {ok, Listener} = listen(World, 0, [{active, false}, {ip, {127, 0, 0, 1}}]),
     {ok, Port} = inet:port(Listener),
-    {ok, One} = connect(World, {127, 0, 0, 1}, Port, [{reuseaddr, true}]),
+    {ok, One} = connect(World, {127, 0, 0, 1}, Port, [{reuseaddr, true}, {ip, {127, 0, 0, 1}}]),
     {ok, {_, OwnPort}} = inet:sockname(One),
     connect(World, {127, 0, 0, 1}, Port, [{reuseaddr, true}, {ip, {127, 0, 0, 1}}, {port, OwnPort}]).
 
