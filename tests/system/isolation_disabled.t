@@ -7,6 +7,7 @@ use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
 use Distguard::Lab::Node;
 use Distguard::Lab::Reach qw(listeners open_ports);
+use Distguard::Lab::Wait qw(wait_for);
 use Test::More;
 
 use constant { FIXED_PORT => 9400, HTTP_PORT => 8080 };
@@ -63,6 +64,8 @@ subtest 'distribution started at run time' => sub {
         said_why($before);
         like($node->process->err, qr/^distguard.*$why/m, 'stderr says why');
         is($node->call('node()'), 'nonode@nohost', 'the node has no name');
+        # Who started it is told before net_kernel has ended, and its listener with it.
+        wait_for(10, sub { !listeners($alpha, $node->pid) && $node->fds == $fds });
         is_deeply([listeners($alpha, $node->pid)], [], 'nothing listens');
         is($node->fds, $fds, 'no descriptor is left behind');
     }
