@@ -30,9 +30,9 @@ CORE_OBJ    := $(CORE_SRC:%.c=$(B)/obj/%.o)
 POLICY_OBJ  := $(POLICY_SRC:%.c=$(B)/obj/%.o)
 CLI_OBJ     := $(CLI_SRC:%.c=$(B)/obj/%.o)
 
-# The tool takes from the core what needs OpenSSL and what knows the host's addresses, and nothing that intercepts.
+# The tool takes from the core what needs OpenSSL, what reports, and what knows the host's addresses; nothing that intercepts.
 CLI_CORE_OBJ := $(filter $(foreach folder,tls wire report,$(B)/obj/shim/core/$(folder)/%),$(CORE_OBJ)) \
-                $(B)/obj/shim/core/socket/placement.o $(B)/obj/shim/core/socket/address.o
+                $(foreach file,background socket/placement socket/address,$(B)/obj/shim/core/$(file).o)
 
 CORE_LIBS := -lssl -lcrypto -lconfig
 CLI_LIBS  := -lssl -lcrypto -lconfig -ljansson

@@ -1,14 +1,12 @@
 #include "shim/core/report/writer.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-/* On top of what libc asks for: a line is formatted before it comes here. */
-#define STACK_SIZE ((size_t)64 << 10)
+#include "shim/core/background.h"
 
 /* Whose thread; 0: there is none. Set under the lock. */
 static _Atomic pid_t owner;
@@ -60,29 +58,6 @@ static void *write_lines(void *unused)
     return NULL;
 }
 
-/* A signal of the program's must not be handled on this thread's small stack. */
-static bool start_thread(void)
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    sigset_t every;
-    int error;
-
-    if (pthread_attr_init(&attributes) != 0) {
-        return false;
-    }
-    (void)sigfillset(&every);
-    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    (void)pthread_attr_setstacksize(&attributes,
-                                    (size_t)sysconf(_SC_THREAD_STACK_MIN) + STACK_SIZE);
-    error = pthread_attr_setsigmask_np(&attributes, &every);
-    if (error == 0) {
-        error = pthread_create(&thread, &attributes, write_lines, NULL);
-    }
-    (void)pthread_attr_destroy(&attributes);
-    return error == 0;
-}
-
 /* False in a child that was made without the fork handlers: the thread, and perhaps who holds the
  * lock, are its parent's. */
 static bool is_ours(void)
@@ -100,7 +75,7 @@ bool dg_writer_put(const struct dg_line *line)
         return false;
     }
     pthread_mutex_lock(&lock);
-    if (owner == 0 && start_thread()) {
+    if (owner == 0 && dg_background_start(write_lines)) {
         owner = getpid();
     }
     taken = owner != 0 && dg_line_ring_put(&ring, line);

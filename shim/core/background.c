@@ -1,0 +1,32 @@
+#include "shim/core/background.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+/* On top of what libc asks for. */
+#define STACK_SIZE ((size_t)64 << 10)
+
+/* A signal of the program's must not be handled on this thread's small stack. */
+bool dg_background_start(void *(*run)(void *))
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t every;
+    int error;
+
+    if (pthread_attr_init(&attributes) != 0) {
+        return false;
+    }
+    (void)sigfillset(&every);
+    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    (void)pthread_attr_setstacksize(&attributes,
+                                    (size_t)sysconf(_SC_THREAD_STACK_MIN) + STACK_SIZE);
+    error = pthread_attr_setsigmask_np(&attributes, &every);
+    if (error == 0) {
+        error = pthread_create(&thread, &attributes, run, NULL);
+    }
+    (void)pthread_attr_destroy(&attributes);
+    return error == 0;
+}
