@@ -31,9 +31,11 @@ $(UNIT_ASAN): $(B)/asan/tests/unit/%: $(B)/asan/obj/tests/unit/%.o $(TESTED_OBJ:
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(ASAN) -o $@ $^ $(DG_LDFLAGS) $(LDFLAGS) $(CORE_LIBS) -lcmocka
 
-# The allocations of this one can be made to fail.
+# What can be made to fail here.
 $(B)/tests/unit/test_allocation $(B)/asan/tests/unit/test_allocation: \
     DG_LDFLAGS += $(foreach function,malloc calloc realloc strdup asprintf,-Wl,--wrap=$(function))
+$(addsuffix tests/unit/test_gathering,$(B)/ $(B)/asan/ $(B)/tsan/): \
+    DG_LDFLAGS += $(foreach function,malloc pthread_create,-Wl,--wrap=$(function))
 
 # Those that have threads, under the sanitizer that watches these. OpenSSL is not compiled with it: TSAN_OPTIONS names what it
 # sees there by mistake.

@@ -9,6 +9,7 @@
 #include "shim/core/report/repeats.h"
 #include "shim/core/report/status.h"
 #include "shim/core/rules.h"
+#include "shim/core/socket/flusher.h"
 #include "shim/core/socket/handing.h"
 #include "shim/core/socket/hooks.h"
 #include "shim/core/socket/in_flight.h"
@@ -77,6 +78,7 @@ static void forked(void)
     dg_learned_forked();
     dg_rules_forked();
     dg_in_flight_forked();
+    dg_flusher_forked();
     dg_repeats_forked();
     dg_log_forked();
 }
@@ -153,6 +155,7 @@ dg_core_start(const char *abi, const char *program, const struct dg_real *real,
     }
     *hooks = all_hooks;
     hooks->select = dg_core.program.kind == DG_PROGRAM_EPMD ? dg_hook_select : NULL;
+    hooks->polls = dg_core.program.kind == DG_PROGRAM_VM ? dg_hook_polls : NULL;
     dg_log(DG_LOG_INFO, "started", "version", DG_VERSION, "profile", policy->profile, "mode",
            dg_mode_name(policy->mode), "policy", policy->file, "certificate",
            policy->tls.certificate, NULL);

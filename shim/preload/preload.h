@@ -28,6 +28,7 @@
     X(int, accept, (int, struct sockaddr *, socklen_t *))                                          \
     X(int, accept4, (int, struct sockaddr *, socklen_t *, int))                                    \
     X(int, select, (int, fd_set *, fd_set *, fd_set *, struct timeval *))                          \
+    X(int, epoll_wait, (int, struct epoll_event *, int, int))                                      \
     X(int, shutdown, (int, int))                                                                   \
     X(int, setsockopt, (int, int, int, const void *, socklen_t))                                   \
     X(ssize_t, read, (int, void *, size_t))                                                        \

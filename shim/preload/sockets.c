@@ -76,6 +76,14 @@ DG_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen
     return dg_real()->setsockopt(fd, level, name, value, size);
 }
 
+DG_EXPORT int epoll_wait(int poller, struct epoll_event *events, int limit, int milliseconds)
+{
+    if (dg_guarding() && dg_hooks.polls != NULL) {
+        dg_hooks.polls();
+    }
+    return dg_real()->epoll_wait(poller, events, limit, milliseconds);
+}
+
 DG_EXPORT int select(int count, fd_set *restrict readable, fd_set *restrict writable,
                      fd_set *restrict exceptional, struct timeval *restrict timeout)
 {

@@ -213,6 +213,18 @@ sub memory {
     };
 }
 
+# Many small messages at once, until each node has the thread that sends what is held of them, with its memory.
+sub flood {
+    my ($nodes) = @_;
+    my %many = (%SMALL, sizes => [[(1) x 300], [(1) x 300]]);
+    for my $number (0 .. 19) {
+        my ($wrong) = run($nodes, $number, { %many, side => $number % 2 }, {});
+        is_deeply($wrong, [], 'a flood arrives');
+        return if !grep { !$_->threads('distguard-send') } @$nodes;
+    }
+    fail('no flood is held');
+}
+
 # The connections that the processes themselves know of.
 sub listed {
     my $answer = decode_json($alpha->run($lab->tool, 'status', '--json')->out);
@@ -281,6 +293,7 @@ sub runs {
     my ($version, $count) = @_;
     my @nodes = guarded_nodes($version);
     my @pids = processes(\@nodes);
+    flood(\@nodes);
     my $memory = memory(\@nodes, @pids);    # the first connections make what later ones use again
     my $descriptors = descriptors(@pids);
     my $listed  = listed(@pids);

@@ -99,6 +99,10 @@ static void leave(struct dg_socket *socket, int fd)
     if (socket->incoming) {
         dg_in_flight_leave(fd);
     }
+    if (socket->role == DG_ROLE_GUARDED) {
+        (void)dg_gathering_send(socket, fd);
+        socket->gathering.watched = false; /* under this number */
+    }
     if (socket->descriptors == 1) {
         last_of(socket, fd);
     }

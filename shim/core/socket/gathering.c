@@ -1,20 +1,27 @@
 #include "shim/core/socket/gathering.h"
 
+#include <errno.h>
+#include <linux/sock_diag.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <time.h>
 
+#include "shim/core/socket/flusher.h"
+#include "shim/core/socket/table.h"
+#include "shim/core/tls/vector.h"
+
 enum {
-    INSTANT = 50 * 1000, /* nanoseconds */
+    INSTANT = 50 * 1000,    /* nanoseconds */
+    A_WHILE = 10000 * 1000, /* nanoseconds */
     /* So many go at once: a gen_server:call is three (the end of the last call's monitor, a
-     * monitor, the request), and who waits for its answer must not wait for the poller as well. */
+     * monitor, the request), and who waits for its answer must not wait for the flusher as well. */
     AT_ONCE = 8,
-    /* What a VM gathers before it waits for its poller is its port's high watermark (8 KiB,
-     * inet_drv.c INET_HIGH_WATERMARK). One that reads little at a time (1460 bytes in OTP 25 and
-     * 27) is helped even by a few messages in one record, as it takes that from the kernel once.
-     * One that reads much (9216 in OTP 29) is not, and its sender would wait for the poller more
-     * than it saves, unless the messages are many. */
-    LARGE_READ = 4096,
-    MOST_TO_SMALL_READS = 4096,
-    MOST_TO_LARGE_READS = 512,
+    /* Larger writes gain little: sealing them costs more than the system call. */
+    SMALL = 4096,
+    /* A record's worth. */
+    MOST_HELD = 16384,
+    /* What the kernel needs for that, with what it has for itself. */
+    RECORD_MEMORY = 2 * MOST_HELD,
 };
 
 static uint64_t now(void)
@@ -25,24 +32,95 @@ static uint64_t now(void)
     return (uint64_t)time.tv_sec * 1000000000U + (uint64_t)time.tv_nsec;
 }
 
-void dg_gathering_start(struct dg_gathering *gathering, size_t first_read)
-{
-    gathering->most = first_read < LARGE_READ ? MOST_TO_SMALL_READS : MOST_TO_LARGE_READS;
-}
-
-bool dg_gathering_waits(struct dg_gathering *gathering, size_t size)
+bool dg_gathering_wants(struct dg_gathering *gathering, size_t size)
 {
     uint64_t time = now();
 
-    if (gathering->waiting) { /* for the poller: that is no pause */
-        gathering->waiting = false;
-    } else if (time - gathering->last >= INSTANT) {
+    if (time - gathering->last >= INSTANT) {
         gathering->in_row = 0;
-    } else if (size <= gathering->most && gathering->in_row >= AT_ONCE) {
-        gathering->waiting = true;
-        return true;
     }
     gathering->in_row++;
     gathering->last = time;
-    return false;
+    return gathering->on && size <= SMALL && gathering->in_row > AT_ONCE;
+}
+
+/* Whether the kernel takes a record more, whenever that has to go: what it did not take would be
+ * lost with a close. poll(2) asks for a third of its queue, which is too much. */
+static bool kernel_has_room(int fd)
+{
+    uint32_t memory[SK_MEMINFO_VARS] = {0};
+    socklen_t size = sizeof memory;
+    uint64_t used;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &size) != 0) {
+        return false;
+    }
+    used = memory[SK_MEMINFO_WMEM_QUEUED] > memory[SK_MEMINFO_WMEM_ALLOC]
+               ? memory[SK_MEMINFO_WMEM_QUEUED]
+               : memory[SK_MEMINFO_WMEM_ALLOC];
+    return used + RECORD_MEMORY <= memory[SK_MEMINFO_SNDBUF];
+}
+
+static bool has_room(struct dg_socket *socket, int fd, size_t size)
+{
+    struct dg_buffer *held = &socket->gathering.held;
+
+    if (dg_buffer_size(held) + size > MOST_HELD && !dg_gathering_send(socket, fd)) {
+        return false;
+    }
+    if (dg_buffer_size(held) > 0) {
+        return dg_buffer_reserve(held, size);
+    }
+    return kernel_has_room(fd) && dg_buffer_reserve(held, MOST_HELD);
+}
+
+bool dg_gathering_hold(struct dg_socket *socket, int fd, const struct iovec *vector, int count)
+{
+    struct dg_gathering *gathering = &socket->gathering;
+
+    if (dg_channel_get_state(socket->channel) != DG_CHANNEL_OPEN ||
+        dg_channel_is_blocked(socket->channel)) {
+        return false;
+    }
+    /* First, so that who is not watched has no memory either. */
+    gathering->watched = gathering->watched || dg_flusher_watch(fd);
+    if (!gathering->watched || !has_room(socket, fd, dg_vector_size(vector, count))) {
+        return false;
+    }
+    for (int i = 0; i < count; i++) {
+        (void)dg_buffer_append(&gathering->held, vector[i].iov_base, vector[i].iov_len);
+    }
+    return true;
+}
+
+bool dg_gathering_must_wait(const struct dg_gathering *gathering, int fd)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+
+    return dg_buffer_size(&gathering->held) == 0 && poll(&ready, 1, 0) == 0;
+}
+
+bool dg_gathering_send(struct dg_socket *socket, int fd)
+{
+    struct dg_buffer *held = &socket->gathering.held;
+
+    while (dg_buffer_size(held) > 0) {
+        struct iovec vector = {.iov_base = held->bytes + held->start,
+                               .iov_len = dg_buffer_size(held)};
+        ssize_t taken = dg_channel_send(socket->channel, fd, &vector, 1);
+
+        if (taken < 0) {
+            if (errno != EAGAIN) {
+                dg_buffer_clear(held);
+            }
+            return false;
+        }
+        dg_buffer_take(held, (size_t)taken);
+    }
+    return true;
+}
+
+bool dg_gathering_rests(const struct dg_gathering *gathering)
+{
+    return dg_buffer_size(&gathering->held) == 0 && now() - gathering->last >= A_WHILE;
 }

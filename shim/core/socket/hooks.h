@@ -30,6 +30,9 @@ void dg_hook_handed(const struct msghdr *message);
 int dg_hook_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
                    struct timeval *timeout);
 
+/* flusher.c: the VM's alone */
+void dg_hook_polls(void);
+
 /* receive.c, send.c, options.c: what passes through them */
 bool dg_hook_receive(int fd, struct msghdr *message, int flags, ssize_t *result);
 bool dg_hook_send(int fd, const struct msghdr *message, int flags, ssize_t *result);

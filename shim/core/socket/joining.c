@@ -77,7 +77,7 @@ static void finish(struct dg_socket *socket)
     if (joining->handshake.over && joining->length_have == 0 && !joining->held &&
         dg_buffer_size(&joining->out) == 0) {
         dg_channel_expect_packets(socket->channel, joining->first_read);
-        dg_gathering_start(&socket->gathering, joining->first_read);
+        socket->gathering.on = true;
         dg_joining_free(joining);
         socket->joining = NULL;
     }

@@ -42,6 +42,8 @@ bool dg_hook_shutdown(int fd, int how, int *result)
         if (socket->role == DG_ROLE_GUARDED && how != SHUT_RD) {
             enum dg_channel_state before = dg_channel_get_state(socket->channel);
 
+            (void)dg_gathering_send(socket, fd);
+            socket->gathering.on = false;
             dg_channel_end_sending(socket->channel, fd);
             dg_audit_channel(socket, before);
         }

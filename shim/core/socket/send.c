@@ -18,12 +18,29 @@
 #include "shim/core/socket/table.h"
 #include "shim/core/tls/vector.h"
 
-/* Of the VM alone is it known that it queues and comes back at once; and before the peer is
- * admitted there is nothing to gather. */
-static bool is_to_gather(struct dg_socket *socket, const struct iovec *vector, int count)
+/* Of the VM alone is it known that it polls; and before the peer is admitted there is nothing to
+ * gather. */
+static bool may_be_held(struct dg_socket *socket, size_t size)
 {
     return dg_core.program.kind == DG_PROGRAM_VM && socket->joining == NULL && !socket->epmd &&
-           dg_gathering_waits(&socket->gathering, dg_vector_size(vector, count));
+           dg_gathering_wants(&socket->gathering, size);
+}
+
+/* As dg_channel_send(). */
+static ssize_t take(struct dg_socket *socket, int fd, const struct iovec *vector, int count)
+{
+    size_t size = dg_vector_size(vector, count);
+
+    if (may_be_held(socket, size)) {
+        if (dg_gathering_hold(socket, fd, vector, count)) {
+            return (ssize_t)size;
+        }
+        if (dg_gathering_must_wait(&socket->gathering, fd)) {
+            errno = EAGAIN;
+            return -1;
+        }
+    }
+    return dg_gathering_send(socket, fd) ? dg_joining_send(socket, fd, vector, count) : -1;
 }
 
 static enum dg_attempt send_guarded(struct dg_socket *socket, int fd, const struct iovec *vector,
@@ -35,11 +52,7 @@ static enum dg_attempt send_guarded(struct dg_socket *socket, int fd, const stru
     if (dg_leads_nowhere(vector, (size_t)count)) {
         return dg_attempt_failed(result, EFAULT);
     }
-    if (is_to_gather(socket, vector, count)) {
-        (void)dg_attempt_failed(result, EAGAIN);
-        return DG_ATTEMPT_WAIT;
-    }
-    attempt = dg_attempt_of_channel(dg_joining_send(socket, fd, vector, count), result);
+    attempt = dg_attempt_of_channel(take(socket, fd, vector, count), result);
     dg_audit_channel(socket, before);
     dg_show_moved(socket, DG_PAGE_OUT, *result);
     return attempt;

@@ -34,6 +34,7 @@ static void (*on_bare_fork)(void);
 static void disown(struct dg_socket *socket)
 {
     if (socket->channel != NULL) {
+        socket->gathering = (struct dg_gathering){0};
         socket->role = DG_ROLE_FOREIGN;
         socket->channel = NULL;
     }
@@ -86,6 +87,9 @@ void dg_table_disown(void)
         struct dg_socket *socket = atomic_load(&dg_table[fd]);
 
         if (socket != NULL && pthread_mutex_timedlock(&socket->lock, &limit) == 0) {
+            if (socket->role == DG_ROLE_GUARDED) {
+                (void)dg_gathering_send(socket, fd);
+            }
             disown(socket);
             pthread_mutex_unlock(&socket->lock);
         }
@@ -231,6 +235,7 @@ static void clear(struct dg_socket *socket)
     socket->joining = NULL;
     dg_naming_free(socket->naming);
     socket->naming = NULL;
+    dg_buffer_clear(&socket->gathering.held);
     dg_rules_release(socket->rules);
     socket->rules = NULL;
     dg_status_closed(socket->status);

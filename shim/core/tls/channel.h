@@ -69,6 +69,9 @@ ssize_t dg_channel_receive(struct dg_channel *channel, int fd, const struct iove
  */
 ssize_t dg_channel_send(struct dg_channel *channel, int fd, const struct iovec *vector, int count);
 
+/* Whether ciphertext waits here that the kernel has not taken yet. */
+bool dg_channel_is_blocked(const struct dg_channel *channel);
+
 /* What is sent from now on is packets with 4-byte lengths, as distribution has them after its
  * handshake, for a reader that asks for `first` bytes (at least 1) before it knows a length:
  * records are cut so that it needs few calls. */

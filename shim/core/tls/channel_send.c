@@ -163,6 +163,11 @@ void dg_channel_expect_packets(struct dg_channel *channel, size_t first)
     channel->cutting.first = first;
 }
 
+bool dg_channel_is_blocked(const struct dg_channel *channel)
+{
+    return dg_buffer_size(&channel->out) > 0;
+}
+
 /* --- the call --- */
 
 /* Before the handshake is through there is nothing to wait for but the peer: EAGAIN would make a

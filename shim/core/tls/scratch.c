@@ -24,6 +24,11 @@ static void make_key(void)
     key_error = pthread_key_create(&at_thread_exit, free_scratch);
 }
 
+bool dg_scratch_is_made(void)
+{
+    return scratch != NULL;
+}
+
 struct dg_scratch *dg_scratch(void)
 {
     if (scratch != NULL) {

@@ -3,6 +3,7 @@
 #ifndef DISTGUARD_TLS_SCRATCH_H
 #define DISTGUARD_TLS_SCRATCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shim/core/tls/record.h"
@@ -19,5 +20,8 @@ struct dg_scratch {
 
 /* NULL where memory is out. */
 struct dg_scratch *dg_scratch(void);
+
+/* Whether this thread has it already: that it has received or sent something. */
+bool dg_scratch_is_made(void);
 
 #endif

@@ -174,6 +174,12 @@ sub fds {
     return scalar grep { !/^\./ } readdir $dir;
 }
 
+# The folders in /proc of its threads of that name.
+sub threads {
+    my ($self, $name) = @_;
+    return map {s{/comm$}{}r} grep { Distguard::Lab::Process::slurp($_) eq "$name\n" } glob "/proc/${\$self->pid}/task/*/comm";
+}
+
 # A figure of /proc/PID/status, in KiB: VmRSS, VmData, ...
 sub memory {
     my ($self, $figure) = @_;
