@@ -34,7 +34,7 @@ counter(Sender, Next) ->
     end.
 
 %% Bursts of a few small messages, with pauses of none to some milliseconds, each followed by nothing until its last
-%% message has come back: what was gathered must not wait for what never comes. `all` or the first burst that got stuck.
+%% message has come back: what is held must not wait for what never comes. `all` or the first burst that got stuck.
 bursts(Node, Count) ->
     bursts(spawn_link(Node, ?MODULE, echo, []), 1, Count).
 

@@ -20,6 +20,7 @@ my @KEPT = (
     ['distribution: listener_address', qr/\[\{here\}\]/, '[wildcard]', 'distribution.bind designates an address'],
     ['vm: descriptors', qr{"/memfd:distguard[^"]*",}, '', 'the status page'],
     ['vm: threads', qr/"distguard-log\\n",/, '', 'writes the log, so that no scheduler waits for a disk'],
+    ['vm: threads', qr/"distguard-send\\n",/, '', 'once there was a flood of small messages: sends what no scheduler comes to send'],
 );
 
 sub cases_dir  { $_[0]->dir . '/judge' }
