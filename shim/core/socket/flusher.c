@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,8 +15,7 @@
 #include "shim/core/tls/scratch.h"
 
 enum {
-    /* Nanoseconds. To wake a thread costs some 10 us of two processors: every millisecond is 1 %.
-     */
+    /* Nanoseconds. To wake a thread costs some 10 us of a processor: every millisecond is 1 %. */
     TICK = 1000 * 1000,
     /* Connections that are flooded at once; any more send each message as it comes. */
     MOST = 256,
@@ -170,14 +168,17 @@ static bool try_to_send(int fd)
     return true;
 }
 
-/* Whether no other thread has one of the connections. */
-static bool try_all(void)
+/* Whether no other thread has one of the connections. `take` gets the lock: it waits for it, or
+ * tries. */
+static bool try_all(int (*take)(pthread_mutex_t *))
 {
     int fds[MOST];
     unsigned many;
     bool all = true;
 
-    pthread_mutex_lock(&lock);
+    if (take(&lock) != 0) {
+        return false;
+    }
     many = copy_watched(fds);
     pthread_mutex_unlock(&lock);
     for (unsigned i = 0; i < many; i++) {
@@ -198,17 +199,18 @@ void dg_hook_polls(void)
     int saved = errno;
 
     if (has_floods() && dg_scratch_is_made()) {
-        (void)try_all();
+        (void)try_all(pthread_mutex_lock);
         errno = saved;
     }
 }
 
-/* At exit(3). Not for ever, as who ends the program may be what has stopped another thread. */
+/* At exit(3). Not for ever, as who ends the program may be what has stopped another thread, or be a
+ * signal handler on a thread that has one of the locks. */
 __attribute__((destructor)) static void send_at_exit(void)
 {
     const struct timespec tick = {.tv_nsec = TICK};
 
-    for (int i = 0; i < LAST_TICKS && has_floods() && !try_all(); i++) {
+    for (int i = 0; i < LAST_TICKS && has_floods() && !try_all(pthread_mutex_trylock); i++) {
         (void)nanosleep(&tick, NULL);
     }
 }
