@@ -60,8 +60,9 @@ struct dg_hooks {
     /* All of select(2), in epmd; NULL in other programs. */
     int (*select)(int count, fd_set *readable, fd_set *writable, fd_set *exceptional,
                   struct timeval *timeout);
-    /* Before epoll_wait(2), in the VM; NULL in other programs. */
+    /* Before epoll_wait(2), and before _exit(2), in the VM; NULL in other programs. */
     void (*polls)(void);
+    void (*ends)(void);
     /* All of accept4(2), for watched listeners and for others. */
     int (*accept)(int fd, struct sockaddr *address, socklen_t *size, int flags);
 

@@ -156,6 +156,7 @@ dg_core_start(const char *abi, const char *program, const struct dg_real *real,
     *hooks = all_hooks;
     hooks->select = dg_core.program.kind == DG_PROGRAM_EPMD ? dg_hook_select : NULL;
     hooks->polls = dg_core.program.kind == DG_PROGRAM_VM ? dg_hook_polls : NULL;
+    hooks->ends = dg_core.program.kind == DG_PROGRAM_VM ? dg_hook_ends : NULL;
     dg_log(DG_LOG_INFO, "started", "version", DG_VERSION, "profile", policy->profile, "mode",
            dg_mode_name(policy->mode), "policy", policy->file, "certificate",
            policy->tls.certificate, NULL);

@@ -71,7 +71,9 @@
     X(int, close, (int))                                                                           \
     X(int, close_range, (unsigned, unsigned, int))                                                 \
     X(void, closefrom, (int))                                                                      \
-    X(int, unshare, (int))
+    X(int, unshare, (int))                                                                         \
+    X(void, _exit, (int))                                                                          \
+    X(void, _Exit, (int))
 
 #define DG_REAL_MEMBER(type, name, parameters) type(*name) parameters;
 struct dg_real_all {

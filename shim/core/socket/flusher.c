@@ -204,9 +204,10 @@ void dg_hook_polls(void)
     }
 }
 
-/* At exit(3). Not for ever, as who ends the program may be what has stopped another thread, or be a
- * signal handler on a thread that has one of the locks. */
-__attribute__((destructor)) static void send_at_exit(void)
+/* At exit(3), and at _exit(2), by which OTP 27 and later halt without flushing. Not for ever, as
+ * who ends the program may be what has stopped another thread, or be a signal handler on a thread
+ * that has one of the locks. */
+__attribute__((destructor)) void dg_hook_ends(void)
 {
     const struct timespec tick = {.tv_nsec = TICK};
 

@@ -32,6 +32,7 @@ int dg_hook_select(int count, fd_set *readable, fd_set *writable, fd_set *except
 
 /* flusher.c: the VM's alone */
 void dg_hook_polls(void);
+void dg_hook_ends(void);
 
 /* receive.c, send.c, options.c: what passes through them */
 bool dg_hook_receive(int fd, struct msghdr *message, int flags, ssize_t *result);
