@@ -7,7 +7,8 @@
  * tick, and the messages of a conversation, where each side waits for the other, go out at once.
  *
  * What is held counts as sent. So whatever else is done with the socket (a large write, shutdown,
- * close, exit(3)) sends it first. Who is killed or aborts takes it along: a millisecond's at most.
+ * close, the end by exit) sends it first. Who is killed or aborts takes it along: a millisecond's
+ * at most.
  */
 #ifndef DISTGUARD_SOCKET_GATHERING_H
 #define DISTGUARD_SOCKET_GATHERING_H

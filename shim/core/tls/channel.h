@@ -2,8 +2,8 @@
  * One TLS connection inside the calls of its program.
  *
  * A channel turns what the program sends into records and what the peer sends into plaintext, on
- * the program's own descriptor and only while one of its calls is running: no thread, no second
- * descriptor. It keeps two promises to a level-triggered poller (docs/design.md, "Readiness"):
+ * the program's own descriptor and within the calls below: no thread, no second descriptor. It
+ * keeps two promises to a level-triggered poller (docs/design.md, "Readiness"):
  *
  *   reading: while decrypted bytes wait for the caller, at least one byte stays unread in the
  * kernel; when receive answers EAGAIN, the kernel holds none; writing: while ciphertext is not yet
