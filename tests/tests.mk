@@ -51,7 +51,7 @@ $(UNIT_TSAN): $(B)/tsan/tests/unit/%: $(B)/tsan/obj/tests/unit/%.o $(TESTED_OBJ:
 	$(CC) $(CFLAGS) $(TSAN) -o $@ $^ $(DG_LDFLAGS) $(LDFLAGS) $(CORE_LIBS) -lcmocka
 
 # Objects that only pattern rules name would be deleted as intermediate, and compiled again each time.
-.SECONDARY: $(UNIT_SRC:%.c=$(B)/obj/%.o) $(UNIT_SRC:%.c=$(B)/asan/obj/%.o)
+.SECONDARY: $(foreach way,$(B) $(B)/asan $(B)/tsan,$(UNIT_SRC:%.c=$(way)/obj/%.o))
 
 .PHONY: unit unit-asan unit-tsan
 unit: $(UNIT)
@@ -160,7 +160,9 @@ lint:
 	$(CPPCHECK) $(LINT_SRC)
 	printf '%s\n' $(LINT_SRC) | xargs -P2 -I FILE clang-tidy --quiet FILE -- $(DG_CFLAGS) -DDG_LIBDIR='""'
 
--include $(UNIT_SRC:%.c=$(B)/obj/%.d) $(SUPPORT_SRC:%.c=$(B)/obj/%.d) $(B)/obj/tests/peers/channel.d $(UNIT_SRC:%.c=$(B)/asan/obj/%.d) $(TESTED_OBJ:$(B)/%.o=$(B)/asan/%.d)
+# The headers that each object was made of: those of each way to build that begins here.
+TEST_OBJ := $(UNIT_SRC:%.c=$(B)/obj/%.o) $(TESTED_OBJ)
+-include $(B)/obj/tests/peers/channel.d $(foreach way,$(B) $(B)/asan $(B)/tsan,$(TEST_OBJ:$(B)/%.o=$(way)/%.d))
 
 include tests/fuzz/fuzz.mk
 include tests/sanitized/sanitized.mk
