@@ -8,8 +8,20 @@
 /* On top of what libc asks for. */
 #define STACK_SIZE ((size_t)64 << 10)
 
+bool dg_background_is_ours(const struct dg_background *background)
+{
+    pid_t owner = atomic_load(&background->owner);
+
+    return owner == 0 || owner == getpid();
+}
+
+bool dg_background_runs(const struct dg_background *background)
+{
+    return atomic_load(&background->owner) == getpid();
+}
+
 /* A signal of the program's must not be handled on this thread's small stack. */
-bool dg_background_start(void *(*run)(void *))
+static bool start(void *(*run)(void *))
 {
     pthread_attr_t attributes;
     pthread_t thread;
@@ -29,4 +41,12 @@ bool dg_background_start(void *(*run)(void *))
     }
     (void)pthread_attr_destroy(&attributes);
     return error == 0;
+}
+
+bool dg_background_start(struct dg_background *background, void *(*run)(void *))
+{
+    if (atomic_load(&background->owner) == 0 && start(run)) {
+        atomic_store(&background->owner, getpid());
+    }
+    return atomic_load(&background->owner) != 0;
 }

@@ -1,15 +1,13 @@
 #include "shim/core/report/writer.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "shim/core/background.h"
 
-/* Whose thread; 0: there is none. Set under the lock. */
-static _Atomic pid_t owner;
+static struct dg_background thread; /* started under the lock */
 
 static dg_writer_deliver *deliver_line;
 static bool keeps_stderr_open;
@@ -58,27 +56,15 @@ static void *write_lines(void *unused)
     return NULL;
 }
 
-/* False in a child that was made without the fork handlers: the thread, and perhaps who holds the
- * lock, are its parent's. */
-static bool is_ours(void)
-{
-    pid_t now = atomic_load(&owner);
-
-    return now == 0 || now == getpid();
-}
-
 bool dg_writer_put(const struct dg_line *line)
 {
     bool taken;
 
-    if (!is_ours()) {
+    if (!dg_background_is_ours(&thread)) {
         return false;
     }
     pthread_mutex_lock(&lock);
-    if (owner == 0 && dg_background_start(write_lines)) {
-        owner = getpid();
-    }
-    taken = owner != 0 && dg_line_ring_put(&ring, line);
+    taken = dg_background_start(&thread, write_lines) && dg_line_ring_put(&ring, line);
     pthread_mutex_unlock(&lock);
     if (taken) {
         pthread_cond_signal(&put);
@@ -95,7 +81,7 @@ static bool is_idle(void)
     if (pthread_mutex_trylock(&lock) != 0) {
         return false;
     }
-    idle = owner == 0 || (!writing && dg_line_ring_is_empty(&ring));
+    idle = !dg_background_runs(&thread) || (!writing && dg_line_ring_is_empty(&ring));
     pthread_mutex_unlock(&lock);
     return idle;
 }
@@ -104,7 +90,7 @@ unsigned dg_writer_flush(unsigned milliseconds)
 {
     const struct timespec step = {.tv_nsec = 1000000};
 
-    for (; is_ours() && !is_idle() && milliseconds > 0; milliseconds--) {
+    for (; dg_background_is_ours(&thread) && !is_idle() && milliseconds > 0; milliseconds--) {
         (void)nanosleep(&step, NULL);
     }
     return milliseconds;
@@ -112,7 +98,7 @@ unsigned dg_writer_flush(unsigned milliseconds)
 
 bool dg_writer_runs(void)
 {
-    return atomic_load(&owner) == getpid();
+    return dg_background_runs(&thread);
 }
 
 void dg_writer_forked(void)
@@ -121,5 +107,5 @@ void dg_writer_forked(void)
     pthread_cond_init(&put, NULL);
     ring.put = ring.taken = 0;
     writing = false;
-    owner = 0;
+    thread.owner = 0;
 }

@@ -101,7 +101,7 @@ static void leave(struct dg_socket *socket, int fd)
     }
     if (socket->role == DG_ROLE_GUARDED) {
         (void)dg_gathering_send(socket, fd);
-        socket->gathering.watched = false; /* under this number */
+        socket->gathering.watched = false; /* the flusher knows it by a number that may go */
     }
     if (socket->descriptors == 1) {
         last_of(socket, fd);

@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "shim/core/background.h"
 #include "shim/core/socket/audit.h"
@@ -23,8 +22,7 @@ enum {
     LAST_TICKS = 100,
 };
 
-/* Whose thread; 0: there is none. Set under the lock. */
-static _Atomic pid_t owner;
+static struct dg_background thread; /* started under the lock */
 
 /* Taken with a socket's lock held, never the other way round. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -120,27 +118,15 @@ static void *flush(void *unused)
     return NULL;
 }
 
-/* False in a child that was made without the fork handlers: the thread, and perhaps who holds the
- * lock, are its parent's. */
-static bool is_ours(void)
-{
-    pid_t now = atomic_load(&owner);
-
-    return now == 0 || now == getpid();
-}
-
 bool dg_flusher_watch(int fd)
 {
     bool taken;
 
-    if (!is_ours()) {
+    if (!dg_background_is_ours(&thread)) {
         return false;
     }
     pthread_mutex_lock(&lock);
-    if (owner == 0 && dg_background_start(flush)) {
-        owner = getpid();
-    }
-    taken = owner != 0 && count < MOST;
+    taken = dg_background_start(&thread, flush) && count < MOST;
     if (taken) {
         watched[count++] = fd;
     }
@@ -189,7 +175,7 @@ static bool try_all(int (*take)(pthread_mutex_t *))
 
 static bool has_floods(void)
 {
-    return atomic_load_explicit(&count, memory_order_relaxed) > 0 && is_ours();
+    return atomic_load_explicit(&count, memory_order_relaxed) > 0 && dg_background_is_ours(&thread);
 }
 
 /* Who writes to a connection at this moment polls later. A thread that never wrote anything (the VM
@@ -221,5 +207,5 @@ void dg_flusher_forked(void)
     pthread_mutex_init(&lock, NULL);
     pthread_cond_init(&begun, NULL);
     count = 0;
-    owner = 0;
+    thread.owner = 0;
 }
