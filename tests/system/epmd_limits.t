@@ -16,6 +16,7 @@ use constant {
     SHARE    => 4,       # of one host: a quarter
     PATIENCE => 2.0,     # tls.handshake_timeout, where one is to run out
     FOREVER  => 60,
+    SLOWLY   => 10,      # later than its time, on a machine that has other work
 };
 
 my $lab = Distguard::Lab->new;
@@ -80,10 +81,10 @@ for my $kind (qw(silent trickle handshake request)) {
         my $epmd  = epmd(handshake_timeout => PATIENCE);
         my $start = time;
         my $crowd = crowd($mob[0], $alpha->ip, $kind, 1, pair => $pair);
-        ok($crowd->wait(PATIENCE + 5), 'hung up on');
+        ok($crowd->wait(PATIENCE + SLOWLY + 5), 'hung up on');
         my $took = time - $start;
         cmp_ok($took, '>=', PATIENCE - 0.1, 'after the time it had');
-        cmp_ok($took, '<', PATIENCE + 2, sprintf 'and no later: %.1f s', $took);
+        cmp_ok($took, '<', PATIENCE + SLOWLY, sprintf 'and no later: %.1f s', $took);
         # The waiting room's words, or its channel's, where a byte of the handshake comes at the very end.
         my $line = qr/event=(refused|broken) peer=\Q${\$mob[0]->ip}\E:.*reason=.*(within tls\.handshake_timeout|not finished in time)/;
         ok(wait_for(5, sub { $alpha->log($line) > 0 }), 'the log says so') or diag $alpha->log;

@@ -12,7 +12,10 @@ use Distguard::Lab::Wait qw(wait_for);
 use Test::More;
 use Time::HiRes qw(time);
 
-use constant SETUP_TIME => 3;    # seconds, net_kernel's
+use constant {
+    SETUP_TIME => 3,    # seconds, net_kernel's, which has 7 of its own
+    SLOWLY     => 3,    # more, on a machine that has other work
+};
 
 my $lab = Distguard::Lab->new;
 my ($alpha, $open, $silent, $foreign) = map { $lab->host($_) } qw(alpha open silent foreign);
@@ -47,7 +50,7 @@ sub learns_nothing {
     my $answer = $node{$question}->call(sprintf $call, $call =~ /ping/ ? $host->ip : $host->ip =~ tr/./,/r);
     my $took   = time - $start;
     like($answer, $wanted, "$question: the node learns nothing");
-    cmp_ok($took, '<', SETUP_TIME + 1, sprintf '%s: and that within the setup time: %.2f s', $question, $took);
+    cmp_ok($took, '<', SETUP_TIME + SLOWLY, sprintf '%s: and that within the setup time: %.2f s', $question, $took);
     my @new;
     wait_for(5, sub { @new = $alpha->log(qr/event=refused/); splice @new, 0, $before; @new });
     like($new[0] // '', qr/peer=\Q${\$host->ip}\E:4369 role=epmd direction=out reason=.*$reason/,
