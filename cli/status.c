@@ -94,12 +94,17 @@ int dg_command_status(const struct dg_command *command, int argc, char **argv)
         {0},
     };
     enum form form = dg_print_for_people() ? FORM_TABLE : FORM_JSON;
+    int chosen = 0;
     int option;
     pid_t *pids;
     size_t count;
     int result;
 
     while ((option = dg_next_option(command, argc, argv, DG_OPTIONS_ANYWHERE, options)) != -1) {
+        if (chosen != 0 && chosen != option) {
+            return dg_usage_error(command, "--json and --prometheus: choose one");
+        }
+        chosen = option;
         form = option == 'j' ? FORM_JSON : FORM_PROMETHEUS;
     }
     count = (size_t)(argc - optind);

@@ -309,10 +309,11 @@ static int add_file(struct reader *reader, const char *path)
     int result;
 
     if (fd < 0)
-        return dg_fail(
-            reader->error, "%s: cannot open the policy file: %s%s", path, strerror(errno),
-            errno == ENOENT && reader->depth == 0 ? "; write one, or name yours in DISTGUARD_CONF"
-                                                  : "");
+        return dg_fail(reader->error, "%s: cannot open the policy file: %s%s", path,
+                       strerror(errno),
+                       errno == ENOENT && reader->depth == 0
+                           ? "; write one, or name yours (DISTGUARD_CONF, or the tool's --conf)"
+                           : "");
     text = dg_policy_check_file(fd, path, "policy file", DG_FILE_PUBLIC, reader->error) == 0
                ? read_all(reader, fd, path, &size)
                : NULL;

@@ -8,10 +8,13 @@
 
 static const char *transport_of(const struct dg_question *question)
 {
-    if (question->role == DG_ASKED_EPMD)
-        return "";
-    return question->policy->mode == DG_MODE_ALLOW ? "; in plaintext, as mode is allow"
-                                                   : "; over mutual TLS";
+    if (question->policy->mode == DG_MODE_ALLOW)
+        return "; in plaintext, as mode is allow";
+    if (question->role != DG_ASKED_EPMD)
+        return "; over mutual TLS";
+    return dg_host_is_loopback(&question->host)
+               ? "; in plaintext, as EPMD speaks it on its own host"
+               : "; over mutual TLS, unless it is this host's own";
 }
 
 /* It may connect, `because`: from which address? */

@@ -24,12 +24,16 @@ _distguard() {
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
             return
             ;;
+        --role)
+            mapfile -t COMPREPLY < <(compgen -W 'distribution epmd other' -- "$cur")
+            return
+            ;;
         --profile)
             mapfile -t COMPREPLY < <(compgen -W "$(distguard check 2>/dev/null | sed -n 's/^profiles=//p' | tr , ' ')" -- "$cur")
             return
             ;;
     esac
-    if [ "$command" = pki ] && [ "$COMP_CWORD" -eq 2 ]; then
+    if [ "$prev" = pki ] && [[ "$command" = @(pki|help) ]]; then
         mapfile -t COMPREPLY < <(compgen -W 'init issue' -- "$cur")
         return
     fi

@@ -114,7 +114,8 @@ subtest 'connect' => sub {
     allowed('connect --to fd00::9', 'distribution.allow_to has fd00::/16 (F:10); the source address is fd00::5, '
         . 'as connect_from is fd00::/16 (F:7); over mutual TLS');
     allowed('connect --to 10.0.0.9:4369',
-        'epmd.allow_to has 10.0.0.9 (F:13); the source address is 10.0.0.5, as connect_from is 10.0.0.0/24 (F:6)');
+        'epmd.allow_to has 10.0.0.9 (F:13); the source address is 10.0.0.5, as connect_from is 10.0.0.0/24 (F:6); '
+            . "over mutual TLS, unless it is this host's own");
     refused('connect --to 10.0.0.8:4369', '10.0.0.8 is not within epmd.allow_to, 10.0.0.9 (F:13); the program gets EACCES');
     refused('connect --to 10.1.0.9',
         '10.1.0.9 is not within distribution.allow_to, 10.0.0.0/16 (F:10), fd00::/16 (F:10); the program gets EACCES');
@@ -125,7 +126,9 @@ subtest 'connect' => sub {
     refused('--profile ipv4 connect --to fd00::9', 'distribution.allow_to is not set (default), but connect_from is '
         . '10.0.0.0/24 (F:15), from which IPv6 cannot be reached; the program gets EADDRNOTAVAIL');
     allowed('--profile ipv4 connect --to 10.9.0.1:4370', 'epmd.allow_to is not set (default); the source address is '
-        . '10.0.0.5, as connect_from is 10.0.0.0/24 (F:15)');
+        . "10.0.0.5, as connect_from is 10.0.0.0/24 (F:15); over mutual TLS, unless it is this host's own");
+    allowed('connect --to 127.0.0.1:4369', '127.0.0.1 is this very host, to which allow_to and connect_from do not apply '
+        . '(default); in plaintext, as EPMD speaks it on its own host');
     allowed('--profile single connect --to 10.0.0.9',
         'distribution.allow_to is not set (default); the kernel chooses the source address (default); over mutual TLS');
     allowed('--profile allow connect --to [::1]:9100',

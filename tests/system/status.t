@@ -427,7 +427,8 @@ subtest 'a program that closes every descriptor' => sub {
 };
 
 subtest 'mistakes' => sub {
-    my %mistakes = ('no number' => ['x'], 'an unknown option' => ['--yaml'], 'less than nothing' => ['0']);
+    my %mistakes = ('no number' => ['x'], 'an unknown option' => ['--yaml'], 'less than nothing' => ['0'],
+        'two forms at once' => [qw(--json --prometheus)]);
     for my $what (sort keys %mistakes) {
         my $run = $alpha->run($lab->tool, 'status', @{ $mistakes{$what} });
         is($run->status, USAGE, $what) or diag $run->describe;

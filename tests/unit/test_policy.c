@@ -659,7 +659,7 @@ static void test_file_from_environment(void **state)
     dg_policy_free(policy);
     assert_refused(NULL, NULL,
                    "~/other.conf: cannot open the policy file: No such file or directory; write "
-                   "one, or name yours in DISTGUARD_CONF");
+                   "one, or name yours (DISTGUARD_CONF, or the tool's --conf)");
     setenv("DISTGUARD_CONF", "shim.conf", 1);
     assert_refused(NULL, NULL, "DISTGUARD_CONF=shim.conf: not an absolute path; begin it with /");
 }
