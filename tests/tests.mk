@@ -60,7 +60,9 @@ unit: $(UNIT)
 unit-asan: $(UNIT_ASAN)
 	$(PROVE) $(UNIT_ASAN)
 
-unit-tsan: $(UNIT_TSAN)
+unit-tsan:
+	tests/tools/install-packages system
+	$(MAKE) $(UNIT_TSAN)
 	$(PROVE) $(UNIT_TSAN)
 
 # The slow ones first, so that two jobs end together. A unit test may be named by its source: it runs both ways.
@@ -95,7 +97,9 @@ test-faults:
 
 # The tests of descriptors that live on chance, for long: about a quarter of an hour.
 .PHONY: storm
-storm: all
+storm:
+	tests/tools/install-packages system
+	$(MAKE) all
 	DISTGUARD_LONG_TESTS=1 STORM_SECONDS=120 STORM_CHILDREN=1400 STORM_LEAVES=1000 VM_ENDS=40 \
 	    $(PROVE) -j1 $(addprefix tests/system/descriptors_,storm.t guarded.t vm.t)
 

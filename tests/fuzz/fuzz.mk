@@ -25,7 +25,9 @@ SECONDS ?= 1200
 .PHONY: fuzz fuzz-programs
 fuzz-programs: $(FUZZ)
 
-fuzz: $(patsubst %,$(B)/fuzz/%,$(TARGET))
+fuzz:
+	tests/tools/install-packages fuzz
+	$(MAKE) $(patsubst %,$(B)/fuzz/%,$(TARGET))
 	set -e; for target in $(TARGET); do tests/fuzz/run '$(B)' "$$target" '$(SECONDS)'; done
 
 -include $(FUZZ_TARGETS:%=$(B)/fuzz/obj/tests/fuzz/%.d) $(FUZZ_SUPPORT:.o=.d) $(FUZZ_TESTED:.o=.d)
