@@ -12,12 +12,16 @@ use Test::More;
 
 my $root = abs_path("$FindBin::Bin/../..");
 
-# All sources as one text, with adjacent string literals joined and quotes unescaped.
-my $source = '';
-find({ no_chdir => 1, wanted => sub { $source .= slurp($_) if /\.[ch]$/ } }, "$root/shim", "$root/policy");
-$source =~ s/\\\n//g;
-$source =~ s/"\s*"//g;
-$source =~ s/\\"/"/g;
+# Sources as one text, with adjacent string literals joined and quotes unescaped.
+sub text_of {
+    my $text = '';
+    find({ no_chdir => 1, wanted => sub { $text .= slurp($_) if /\.[ch]$/ } }, map { "$root/$_" } @_);
+    $text =~ s/\\\n//g;
+    $text =~ s/"\s*"//g;
+    return $text =~ s/\\"/"/gr;
+}
+
+my $source = text_of(qw(shim policy));
 
 my $page = slurp("$root/docs/troubleshooting.md");
 my ($events)  = $page =~ /^## Events\n(.*?)^## /ms;
@@ -30,12 +34,24 @@ delete $said{EVENT};
 is(join(' ', sort @explained), join(' ', sort keys %said), 'those that are logged, and no other');
 
 my $manual = slurp("$root/docs/man/distguard.7");
-like($manual, qr/event=$_\b/, "distguard(7) has $_") for grep { $_ ne 'start_refused' } sort keys %said;
+like($manual, qr/event=$_\b/, "distguard(7) has $_") for sort keys %said;
 
 # "…" stands for what differs: the parts around it must be said.
-for my $reason ($reasons =~ /^\| `([^`]+)` \|/mg) {
-    my @missing = grep { index($source, $_) < 0 } grep { length } map { s/^\s+|\s+$//gr } split /…/, $reason;
+sub parts_of { return grep { length } map { s/^\s+|\s+$//gr } split /…/, $_[0] }
+
+my @reasons = map { /`([^`]+)`/g } $reasons =~ /^\| (`.*?`) \|/mg;
+for my $reason (@reasons) {
+    my @missing = grep { index($source, $_) < 0 } parts_of($reason);
     is("@missing", '', $reason);
+}
+
+# And what is said of a peer, where the code ends a connection with words of its own, is there to be found.
+my $ending = text_of(qw(shim/core/socket shim/core/tls/channel_receive.c shim/core/tls/channel_send.c policy/admit.c));
+my @ends   = $ending =~ /\b(?:dg_refuse|dg_audit_refused|dg_channel_fail(?:_alert)?|refuse(?:_name)?|send_away|grant|dg_fail)
+    \s*\([^;"]*"([^"]+)"/gx;
+cmp_ok(scalar @ends, '>', 40, 'reasons are found in the code');
+for my $end (grep { !/^%s|^out of memory$/ } @ends) {
+    ok((grep { my $reason = $_; !grep { index($end, $_) < 0 } parts_of($reason) } @reasons), "is explained: $end");
 }
 
 # Links lead somewhere.
