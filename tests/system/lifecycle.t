@@ -5,7 +5,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Distguard::Lab;
-use Distguard::Lab::Wait qw(wait_until);
+use Distguard::Lab::Wait qw(wait_for wait_until);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -42,6 +42,15 @@ sub cycle {
     END
 }
 
+sub descriptors {
+    my ($node) = @_;
+    my $folder = "/proc/${\$node->pid}/fd";
+    return map { "$_: " . (readlink("$folder/$_") // 'closed') . "\n" } sort { $a <=> $b } grep { !/^\./ } do {
+        opendir my $handle, $folder or die "$folder: $!";
+        readdir $handle;
+    };
+}
+
 # Waits until no connection is left but that to the host's own EPMD, on either side.
 sub at_rest {
     wait_until('no connection is left', 10, sub { !grep { connections($_) } @_ });
@@ -72,7 +81,9 @@ subtest CYCLES . ' connections leave no descriptor and no memory behind' => sub 
     at_rest($a, $b);
     for my $node ($a, $b) {
         my ($was, $is) = ($before{ $node->name }, settled($node));
-        is($is->{fds}, $was->{fds}, $node->name . ': descriptors');
+        # With the socket backend, sockets end some time after their garbage.
+        ok(wait_for(10, sub { $node->fds <= $was->{fds} }), $node->name . ": descriptors, no more than $was->{fds}")
+            or diag descriptors($node);
         cmp_ok($is->{memory} - $was->{memory}, '<', GROWTH_KIB,
             $node->name . ": memory, from $was->{memory} to $is->{memory} KiB");
     }
