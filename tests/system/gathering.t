@@ -210,37 +210,65 @@ sub on_the_way {
     return $queued;
 }
 
-subtest 'a reader that is behind when its sender hangs up' => sub {
-    my ($epsilon, $zeta) = map { $lab->host($_) } qw(epsilon zeta);
-    my ($from, $to) = nodes(
-        [$epsilon, 'hurried', @guarded, args => ['-kernel', 'inet_dist_connect_options', '[{sndbuf, 40000}]']],
-        [$zeta, 'behind', @guarded, args => ['-kernel', 'inet_dist_listen_options', '[{recbuf, 4096}]']]);
+# Sends groups of messages to a node that stands still until no more gets to the kernel; then hangs up. All that the VM thinks
+# is with the kernel must arrive.
+sub hang_up_on {
+    my ($from, $to, $group) = @_;
     my $peer = $to->atom;
-    # Groups of which the first few go out at once and the others are held. Their sizes differ, so that in some of these rounds
-    # the kernel is full just where the first are through.
-    for my $group (map { 90 + 5 * $_ } 0 .. 11) {
-        connect_nodes($from, $to);
-        $to->call('dg_lab_gathering:keep(' . $from->atom . ')');
-        kill STOP => $to->pid;
-        my ($sent, $before, $grown) = (0, 0, 0);
-        do {
-            $from->call("dg_lab_gathering:send_to_keeper($peer, $sent + 1, $sent + $group)");
-            $sent += $group;
-            sleep 0.01;
-            my $now = on_the_way($epsilon, $zeta);
-            ($grown, $before) = ($now - $before, $now);
-        } while ($grown > 15 * $group);
-        my $pending = $from->call("dg_lab_gathering:pending($peer)");
-        my $hanging_up = $from->begin("erlang:disconnect_node($peer)");
-        # Without the library the VM waits here. It closes the descriptor now where it thinks that all is with the kernel.
-        wait_for(0.2, sub { $from->host->must(qw(ss -Htn state established)) !~ / \Q${\$zeta->ip}\E:/ });
-        kill CONT => $to->pid;
-        is($from->result($hanging_up), 'true', 'hung up');
-        my $last = kept_at_end($to, $from);
-        # From 8 KiB on the port is busy, and the VM drops what has not got to it.
-        is($last, $sent, "that is all; $pending bytes were waiting in the VM") if $pending < 8192;
-    }
-    $_->kill for $from, $to;
+    connect_nodes($from, $to);
+    $to->call('dg_lab_gathering:keep(' . $from->atom . ')');
+    kill STOP => $to->pid;
+    my ($sent, $before, $grown) = (0, 0, 0);
+    do {
+        $from->call("dg_lab_gathering:send_to_keeper($peer, $sent + 1, $sent + $group)");
+        $sent += $group;
+        sleep 0.01;
+        my $now = on_the_way($from->host, $to->host);
+        ($grown, $before) = ($now - $before, $now);
+    } while ($grown > 15 * $group);
+    my $pending = $from->call("dg_lab_gathering:pending($peer)");
+    my $hanging_up = $from->begin("erlang:disconnect_node($peer)");
+    # Without the library the VM waits here. It closes the descriptor now where it thinks that all is with the kernel.
+    wait_for(0.2, sub { $from->host->must(qw(ss -Htn state established)) !~ / \Q${\$to->host->ip}\E:/ });
+    kill CONT => $to->pid;
+    is($from->result($hanging_up), 'true', 'hung up');
+    my $last = kept_at_end($to, $from);
+    # From 8 KiB on the port is busy, and the VM drops what has not got to it.
+    is($last, $sent, "that is all; $pending bytes were waiting in the VM") if $pending < 8192;
+}
+
+# The kernel may be full by its memory, or by the bytes that it lets stand unsent: the socket's limit, or the host's.
+my $host_limit = '/proc/sys/net/ipv4/tcp_notsent_lowat';
+my %full = (
+    'its memory'                   => { options => '{sndbuf, 40000}' },
+    'TCP_NOTSENT_LOWAT'            => { options => '{raw, 6, 25, <<16384:32/native>>}' },
+    'net.ipv4.tcp_notsent_lowat'   => { options => '{delay_send, false}', limit => 16384 },
+    'the same, with room for more' => { options => '{delay_send, false}', limit => 65536 },
+);
+my ($epsilon, $zeta) = map { $lab->host($_) } qw(epsilon zeta);
+for my $what (sort keys %full) {
+    subtest "a reader that is behind when its sender hangs up: $what" => sub {
+        $epsilon->must('sh', '-c', "echo $full{$what}{limit} > $host_limit") if $full{$what}{limit};
+        my ($from, $to) = nodes(
+            [$epsilon, 'hurried', @guarded, args => ['-kernel', 'inet_dist_connect_options', "[$full{$what}{options}]"]],
+            [$zeta, 'behind', @guarded, args => ['-kernel', 'inet_dist_listen_options', '[{recbuf, 4096}]']]);
+        # The first few of a group go out at once and the others are held. The sizes differ, so that in some of these rounds the
+        # kernel is full just where the first are through.
+        hang_up_on($from, $to, $_) for $full{$what}{limit} ? (95, 140, 350, 560) : map { 90 + 5 * $_ } 0 .. 11;
+        $_->kill for $from, $to;
+        $epsilon->must('sh', '-c', "echo 4294967295 > $host_limit") if $full{$what}{limit};
+    };
+}
+
+subtest 'the thread is bound to no processor' => sub {
+    my ($bound) = nodes([$alpha, 'bound', @guarded, args => [qw(+sbt db)]]);
+    connect_nodes($bound, $b);
+    is($bound->call("dg_lab_gathering:small($B, 20000)"), 'ok', 'a flood of a scheduler that is');
+    my ($thread) = $bound->threads('distguard-send');
+    my ($may, $all) = map { Distguard::Lab::Process::slurp("$_/status") =~ /^Cpus_allowed_list:\s*(\S+)/m } $thread,
+        "/proc/${\$bound->pid}";
+    is($may, $all, 'it may run where the program may');
+    $bound->kill;
 };
 
 is($ticking_a->result($idle), 'up', 'a connection that was flooded and then idle for long stays up');

@@ -12,15 +12,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "shim/core/report/log.h"
 #include "shim/core/socket/gathering.h"
 #include "shim/core/socket/hooks.h"
 #include "shim/core/socket/table.h"
 #include "tests/unit/support/guarded.h"
 #include "tests/unit/support/pace.h"
+#include "tests/unit/support/pki.h"
 
 enum { AT_ONCE = 8, FLOOD = AT_ONCE * 8, SMALL = 4096, RECORD = 16384, PIECE = 100 };
 
@@ -445,7 +449,62 @@ static void test_what_is_held_goes_out_though_a_number_of_the_connection_has_gon
     close_a_copy_of_what_is_full(false);
 }
 
+/* Nor does what the kernel could not take when the number went wait for the next write. */
+static void close_a_copy_of_what_is_stuck(bool close_copy)
+{
+    struct guarded guarded = open_stuck();
+    int copy = dg_hook_duplicated(guarded.fd, dup(guarded.fd));
+    int first = guarded.fd;
+    int result;
+
+    assert_true(dg_hook_close(close_copy ? copy : first, &result));
+    guarded.fd = close_copy ? first : copy;
+    assert_true(guarded_held(&guarded) > 0);
+    pace_run(true);
+    guarded_assert_delivered(&guarded);
+    pace_run(false);
+    guarded_close(&guarded);
+}
+
+static void test_what_is_stuck_goes_out_though_a_number_of_the_connection_has_gone(void **state)
+{
+    (void)state;
+    close_a_copy_of_what_is_stuck(true);
+    close_a_copy_of_what_is_stuck(false);
+}
+
 /* --- what fails --- */
+
+/* How many lines of the log tell of a connection that broke. */
+static int lines_of_broken(void)
+{
+    char line[2048];
+    int lines = 0;
+    FILE *file;
+
+    dg_log_flush();
+    file = fopen(pki_path("log"), "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        lines += strstr(line, "event=broken") != NULL ? 1 : 0;
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return lines;
+}
+
+static void test_a_close_that_finds_the_connection_broken_says_so(void **state)
+{
+    struct guarded guarded = open_holding(3000);
+    int before = lines_of_broken();
+    int result;
+
+    (void)state;
+    (void)shutdown(guarded.peer_fd, SHUT_RDWR);
+    assert_true(dg_hook_close(guarded.fd, &result));
+    assert_int_equal(lines_of_broken() - before, 1);
+    guarded_close(&guarded);
+}
 
 static void test_what_is_held_is_lost_with_the_connection(void **state)
 {
@@ -532,6 +591,8 @@ int main(void)
         cmocka_unit_test(test_writes_go_on_where_they_were_refused),
         cmocka_unit_test(test_what_was_taken_survives_a_close_while_the_peer_does_not_read),
         cmocka_unit_test(test_what_is_held_goes_out_though_a_number_of_the_connection_has_gone),
+        cmocka_unit_test(test_what_is_stuck_goes_out_though_a_number_of_the_connection_has_gone),
+        cmocka_unit_test(test_a_close_that_finds_the_connection_broken_says_so),
         cmocka_unit_test(test_what_is_held_is_lost_with_the_connection),
         cmocka_unit_test(test_a_write_tells_that_what_is_held_is_lost),
         cmocka_unit_test(test_without_memory_it_goes_at_once),

@@ -16,6 +16,7 @@
 #include "shim/core/report/writer.h"
 #include "shim/core/socket/audit.h"
 #include "shim/core/socket/descriptors.h"
+#include "shim/core/socket/flusher.h"
 #include "shim/core/socket/hooks.h"
 #include "shim/core/socket/in_flight.h"
 #include "shim/core/socket/learned.h"
@@ -91,6 +92,32 @@ static void last_of(struct dg_socket *socket, int fd)
     }
 }
 
+/* Another number that stands for the socket; -1 where `fd` is its only one. */
+static int another_of(const struct dg_socket *socket, int fd)
+{
+    int copy = 0;
+
+    if (socket->descriptors == 1) {
+        return -1;
+    }
+    while (copy < dg_table_end() && (copy == fd || atomic_load(&dg_table[copy]) != socket)) {
+        copy++;
+    }
+    return copy < dg_table_end() ? copy : -1;
+}
+
+/* What is held goes first. The flusher may know the socket by this number, and takes another then:
+ * a peer that does not read may have left some. */
+static void send_held(struct dg_socket *socket, int fd)
+{
+    enum dg_channel_state before = dg_channel_get_state(socket->channel);
+    int other = another_of(socket, fd);
+    bool all = dg_gathering_send(socket, fd);
+
+    socket->gathering.watched = !all && other >= 0 && dg_flusher_watch(other);
+    dg_audit_channel(socket, before);
+}
+
 /* Before a number of the socket is closed, by close or by what takes its place. */
 static void leave(struct dg_socket *socket, int fd)
 {
@@ -100,8 +127,7 @@ static void leave(struct dg_socket *socket, int fd)
         dg_in_flight_leave(fd);
     }
     if (socket->role == DG_ROLE_GUARDED) {
-        (void)dg_gathering_send(socket, fd);
-        socket->gathering.watched = false; /* the flusher knows it by a number that may go */
+        send_held(socket, fd);
     }
     if (socket->descriptors == 1) {
         last_of(socket, fd);

@@ -9,6 +9,7 @@
 #include "shim/core/background.h"
 #include "shim/core/socket/audit.h"
 #include "shim/core/socket/hooks.h"
+#include "shim/core/socket/room.h"
 #include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
 #include "shim/core/tls/scratch.h"
@@ -18,6 +19,8 @@ enum {
     TICK = 1000 * 1000,
     /* Connections that are flooded at once; any more send each message as it comes. */
     MOST = 256,
+    /* Ticks after which the host's limits are looked at again. */
+    LOOK_AGAIN = 1000,
     /* How often a program that ends looks whether its other threads have let go of a connection. */
     LAST_TICKS = 100,
 };
@@ -39,12 +42,14 @@ static unsigned copy_watched(int fds[MOST])
     return many;
 }
 
-static unsigned wait_for_floods(int fds[MOST])
+/* *ticks: since the first of them began. */
+static unsigned wait_for_floods(int fds[MOST], unsigned *ticks)
 {
     unsigned many;
 
     pthread_mutex_lock(&lock);
     while (atomic_load(&count) == 0) {
+        *ticks = 0;
         pthread_cond_wait(&begun, &lock);
     }
     many = copy_watched(fds);
@@ -101,13 +106,17 @@ static void *flush(void *unused)
 {
     const struct timespec tick = {.tv_nsec = TICK};
     int fds[MOST];
+    unsigned ticks = 0;
 
     (void)unused;
     (void)pthread_setname_np(pthread_self(), DG_FLUSHER_NAME);
     (void)dg_scratch(); /* now, rather than when something is held and memory may be out */
     for (;;) {
-        unsigned many = wait_for_floods(fds);
+        unsigned many = wait_for_floods(fds, &ticks);
 
+        if (ticks++ % LOOK_AGAIN == 0) {
+            dg_room_look();
+        }
         (void)nanosleep(&tick, NULL);
         for (unsigned i = 0; i < many; i++) {
             if (!visit(fds[i])) {

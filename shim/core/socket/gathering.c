@@ -1,12 +1,11 @@
 #include "shim/core/socket/gathering.h"
 
 #include <errno.h>
-#include <linux/sock_diag.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "shim/core/socket/flusher.h"
+#include "shim/core/socket/room.h"
 #include "shim/core/socket/table.h"
 #include "shim/core/tls/vector.h"
 
@@ -20,8 +19,6 @@ enum {
     SMALL = 4096,
     /* A record's worth. */
     MOST_HELD = 16384,
-    /* What the kernel needs for that, with what it has for itself. */
-    RECORD_MEMORY = 2 * MOST_HELD,
 };
 
 static uint64_t now(void)
@@ -44,23 +41,6 @@ bool dg_gathering_wants(struct dg_gathering *gathering, size_t size)
     return gathering->on && size <= SMALL && gathering->in_row > AT_ONCE;
 }
 
-/* Whether the kernel takes a record more, whenever that has to go: what it did not take would be
- * lost with a close. poll(2) asks for a third of its queue, which is too much. */
-static bool kernel_has_room(int fd)
-{
-    uint32_t memory[SK_MEMINFO_VARS] = {0};
-    socklen_t size = sizeof memory;
-    uint64_t used;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &size) != 0) {
-        return false;
-    }
-    used = memory[SK_MEMINFO_WMEM_QUEUED] > memory[SK_MEMINFO_WMEM_ALLOC]
-               ? memory[SK_MEMINFO_WMEM_QUEUED]
-               : memory[SK_MEMINFO_WMEM_ALLOC];
-    return used + RECORD_MEMORY <= memory[SK_MEMINFO_SNDBUF];
-}
-
 static bool has_room(struct dg_socket *socket, int fd, size_t size)
 {
     struct dg_buffer *held = &socket->gathering.held;
@@ -71,7 +51,7 @@ static bool has_room(struct dg_socket *socket, int fd, size_t size)
     if (dg_buffer_size(held) > 0) {
         return dg_buffer_reserve(held, size);
     }
-    return kernel_has_room(fd) && dg_buffer_reserve(held, MOST_HELD);
+    return dg_room_for(fd, MOST_HELD) && dg_buffer_reserve(held, MOST_HELD);
 }
 
 bool dg_gathering_hold(struct dg_socket *socket, int fd, const struct iovec *vector, int count)

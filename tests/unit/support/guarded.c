@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +20,11 @@
 #include "shim/core/core.h"
 #include "shim/core/rules.h"
 #include "shim/core/socket/hooks.h"
+#include "shim/core/socket/room.h"
 #include "shim/core/socket/table.h"
 #include "tests/unit/support/pki.h"
 
-enum { WAIT_MS = 10000, HANDSHAKE_SECONDS = 60 };
+enum { WAIT_MS = 10000, HANDSHAKE_SECONDS = 60, SMALL_WINDOW = 4096 };
 
 /* --- the process --- */
 
@@ -71,6 +74,7 @@ int guarded_start(void **state)
         print_error("not guarded: %s\n", reason);
         return -1;
     }
+    dg_room_look();
     return 0;
 }
 
@@ -97,29 +101,33 @@ static ssize_t peer_send(int fd, const void *bytes, size_t size)
 static const struct dg_transport peer_transport = {
     .receive = peer_receive, .send = peer_send, .shutdown = shutdown};
 
+static bool are_open(const struct guarded *guarded)
+{
+    return dg_channel_get_state(guarded->channel) == DG_CHANNEL_OPEN &&
+           dg_channel_get_state(guarded->peer) == DG_CHANNEL_OPEN;
+}
+
 static void shake_hands(const struct guarded *guarded)
 {
-    for (int i = 0; i < 4; i++) {
+    struct pollfd ends[2] = {{.fd = guarded->fd, .events = POLLIN},
+                             {.fd = guarded->peer_fd, .events = POLLIN}};
+
+    do {
         (void)dg_channel_readable(guarded->channel, guarded->fd);
         (void)dg_channel_readable(guarded->peer, guarded->peer_fd);
-    }
-    if (dg_channel_get_state(guarded->channel) != DG_CHANNEL_OPEN ||
-        dg_channel_get_state(guarded->peer) != DG_CHANNEL_OPEN) {
+    } while (!are_open(guarded) && poll(ends, 2, WAIT_MS) > 0);
+    if (!are_open(guarded)) {
         fail_msg("no handshake: '%s', '%s'", dg_channel_reason(guarded->channel),
                  dg_channel_reason(guarded->peer));
     }
 }
 
-struct guarded guarded_open(void)
+static struct guarded open_over(const int pair[2])
 {
     const struct dg_rules *rules = dg_rules_hold();
-    struct guarded guarded = {0};
+    struct guarded guarded = {.fd = pair[0], .peer_fd = pair[1]};
     struct dg_socket *socket;
-    int pair[2];
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    guarded.fd = pair[0];
-    guarded.peer_fd = pair[1];
     socket = dg_table_watch(guarded.fd, DG_ROLE_GUARDED);
     assert_non_null(socket);
     socket->channel = guarded.channel = dg_channel_new(rules->credentials, DG_CHANNEL_CLIENT,
@@ -133,6 +141,36 @@ struct guarded guarded_open(void)
     dg_table_unlock(socket);
     dg_rules_release(rules);
     return guarded;
+}
+
+struct guarded guarded_open(void)
+{
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    return open_over(pair);
+}
+
+struct guarded guarded_open_by_tcp(void)
+{
+    struct sockaddr_in place = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof place;
+    int window = SMALL_WINDOW;
+    int at_once = 1; /* as distribution has it */
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int pair[2] = {socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), -1};
+
+    assert_true(listener >= 0 && pair[0] >= 0);
+    assert_int_equal(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &window, sizeof window), 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&place, sizeof place), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&place, &size), 0);
+    assert_int_equal(connect(pair[0], (struct sockaddr *)&place, sizeof place), 0);
+    pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(pair[1] >= 0);
+    assert_int_equal(setsockopt(pair[0], IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once), 0);
+    (void)close(listener);
+    return open_over(pair);
 }
 
 void guarded_close(struct guarded *guarded)

@@ -34,7 +34,10 @@ enum guarded_end {
 int guarded_start(void **state);
 int guarded_stop(void **state);
 
+/* Over a pair of sockets whose bytes arrive as they are written. */
 struct guarded guarded_open(void);
+/* Over TCP, to a peer with a small window. */
+struct guarded guarded_open_by_tcp(void);
 /* The peer's end, and the program's, if it is open still. */
 void guarded_close(struct guarded *guarded);
 
