@@ -82,7 +82,7 @@ subtest CYCLES . ' connections leave no descriptor and no memory behind' => sub 
     for my $node ($a, $b) {
         my ($was, $is) = ($before{ $node->name }, settled($node));
         # With the socket backend, sockets end some time after their garbage.
-        ok(wait_for(10, sub { $node->fds <= $was->{fds} }), $node->name . ": descriptors, no more than $was->{fds}")
+        ok(wait_for(10, sub { $node->fds == $was->{fds} }), $node->name . ": descriptors, $was->{fds} again")
             or diag descriptors($node);
         cmp_ok($is->{memory} - $was->{memory}, '<', GROWTH_KIB,
             $node->name . ": memory, from $was->{memory} to $is->{memory} KiB");

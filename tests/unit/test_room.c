@@ -49,41 +49,47 @@ static void read_to_the_end(struct guarded *guarded)
     assert_int_equal(guarded->received, guarded->sent);
 }
 
+static void by_close(int fd)
+{
+    int result;
+
+    assert_true(dg_hook_close(fd, &result));
+}
+
+static void by_shutdown(int fd)
+{
+    int result;
+
+    assert_false(dg_hook_shutdown(fd, SHUT_WR, &result)); /* the kernel's call comes next */
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+}
+
 /* The program has been told that all of it was sent, and with TCP alone it would be. */
-static void test_all_that_was_taken_survives_a_close(void **state)
+static void assert_all_survives(void (*end)(int fd))
 {
     static const uint32_t limits[] = {0, 1, NARROW, WIDE, UINT32_MAX};
 
-    (void)state;
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
         struct guarded guarded = guarded_open_by_tcp();
-        int result;
 
         limit_unsent(&guarded, limits[i]);
         fill(&guarded);
-        assert_true(dg_hook_close(guarded.fd, &result));
+        end(guarded.fd);
         read_to_the_end(&guarded);
         guarded_close(&guarded);
     }
 }
 
+static void test_all_that_was_taken_survives_a_close(void **state)
+{
+    (void)state;
+    assert_all_survives(by_close);
+}
+
 static void test_all_that_was_taken_survives_the_end_of_sending(void **state)
 {
-    static const uint32_t limits[] = {0, 1, NARROW, WIDE, UINT32_MAX};
-
     (void)state;
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        struct guarded guarded = guarded_open_by_tcp();
-        int result;
-
-        limit_unsent(&guarded, limits[i]);
-        fill(&guarded);
-        if (!dg_hook_shutdown(guarded.fd, SHUT_WR, &result)) {
-            assert_int_equal(shutdown(guarded.fd, SHUT_WR), 0);
-        }
-        read_to_the_end(&guarded);
-        guarded_close(&guarded);
-    }
+    assert_all_survives(by_shutdown);
 }
 
 static void assert_held(uint32_t limit, size_t held)

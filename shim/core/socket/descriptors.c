@@ -108,14 +108,12 @@ static int another_of(const struct dg_socket *socket, int fd)
 
 /* What is held goes first. The flusher may know the socket by this number, and takes another then:
  * a peer that does not read may have left some. */
-static void send_held(struct dg_socket *socket, int fd)
+static void let_go_of_held(struct dg_socket *socket, int fd)
 {
-    enum dg_channel_state before = dg_channel_get_state(socket->channel);
     int other = another_of(socket, fd);
-    bool all = dg_gathering_send(socket, fd);
 
-    socket->gathering.watched = !all && other >= 0 && dg_flusher_watch(other);
-    dg_audit_channel(socket, before);
+    socket->gathering.watched =
+        !dg_gathering_flush(socket, fd) && other >= 0 && dg_flusher_watch(other);
 }
 
 /* Before a number of the socket is closed, by close or by what takes its place. */
@@ -127,7 +125,7 @@ static void leave(struct dg_socket *socket, int fd)
         dg_in_flight_leave(fd);
     }
     if (socket->role == DG_ROLE_GUARDED) {
-        send_held(socket, fd);
+        let_go_of_held(socket, fd);
     }
     if (socket->descriptors == 1) {
         last_of(socket, fd);

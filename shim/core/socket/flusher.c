@@ -7,10 +7,8 @@
 #include <time.h>
 
 #include "shim/core/background.h"
-#include "shim/core/socket/audit.h"
 #include "shim/core/socket/hooks.h"
 #include "shim/core/socket/room.h"
-#include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
 #include "shim/core/tls/scratch.h"
 
@@ -75,15 +73,6 @@ static bool is_watched(const struct dg_socket *socket)
     return socket->role == DG_ROLE_GUARDED && socket->gathering.watched;
 }
 
-static void send_held(struct dg_socket *socket, int fd)
-{
-    enum dg_channel_state before = dg_channel_get_state(socket->channel);
-
-    (void)dg_gathering_send(socket, fd);
-    dg_audit_channel(socket, before);
-    dg_show_moved(socket, DG_PAGE_OUT, 0); /* records: the bytes were counted when they came */
-}
-
 /* The thread's. Whether it is to come again. */
 static bool visit(int fd)
 {
@@ -94,7 +83,7 @@ static bool visit(int fd)
         return false;
     }
     if (is_watched(socket)) {
-        send_held(socket, fd);
+        (void)dg_gathering_flush(socket, fd);
         again = !dg_gathering_rests(&socket->gathering);
         socket->gathering.watched = again;
     }
@@ -156,7 +145,7 @@ static bool try_to_send(int fd)
     }
     if (socket != NULL) {
         if (is_watched(socket)) {
-            send_held(socket, fd);
+            (void)dg_gathering_flush(socket, fd);
         }
         dg_table_unlock(socket);
     }

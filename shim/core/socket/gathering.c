@@ -4,8 +4,10 @@
 #include <poll.h>
 #include <time.h>
 
+#include "shim/core/socket/audit.h"
 #include "shim/core/socket/flusher.h"
 #include "shim/core/socket/room.h"
+#include "shim/core/socket/show.h"
 #include "shim/core/socket/table.h"
 #include "shim/core/tls/vector.h"
 
@@ -98,6 +100,20 @@ bool dg_gathering_send(struct dg_socket *socket, int fd)
         dg_buffer_take(held, (size_t)taken);
     }
     return true;
+}
+
+bool dg_gathering_flush(struct dg_socket *socket, int fd)
+{
+    enum dg_channel_state before = dg_channel_get_state(socket->channel);
+    bool all;
+
+    if (dg_buffer_size(&socket->gathering.held) == 0) {
+        return true;
+    }
+    all = dg_gathering_send(socket, fd);
+    dg_audit_channel(socket, before);
+    dg_show_moved(socket, DG_PAGE_OUT, 0); /* records: the bytes were counted when they came */
+    return all;
 }
 
 bool dg_gathering_rests(const struct dg_gathering *gathering)

@@ -47,6 +47,10 @@ bool dg_gathering_must_wait(const struct dg_gathering *gathering, int fd);
  * else EPIPE, and it is lost with the connection. */
 bool dg_gathering_send(struct dg_socket *socket, int fd);
 
+/* The same where no write of the program's is there to tell what came of it: the log and the status
+ * page tell. */
+bool dg_gathering_flush(struct dg_socket *socket, int fd);
+
 /* Whether nothing is held, nor was written for a while. */
 bool dg_gathering_rests(const struct dg_gathering *gathering);
 

@@ -1,6 +1,5 @@
 #include "shim/core/socket/room.h"
 
-#include <fcntl.h>
 #include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -9,27 +8,21 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "shim/core/core.h"
+#include "shim/core/socket/proc.h"
 
 #define HOSTS_LIMIT "/proc/sys/net/ipv4/tcp_notsent_lowat"
-
-enum { TEXT_MAX = 32 };
 
 /* Bytes; UINT32_MAX: none, as the kernel has it by default; 0: not known. */
 static _Atomic uint32_t hosts_limit;
 
 void dg_room_look(void)
 {
-    int fd = open(HOSTS_LIMIT, O_RDONLY | O_CLOEXEC);
-    char text[TEXT_MAX] = "";
-    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    char text[DG_PROC_TEXT];
 
-    if (fd >= 0) {
-        (void)dg_core.real.close(fd);
-    }
-    atomic_store(&hosts_limit, size > 0 ? (uint32_t)strtoul(text, NULL, 10) : 0);
+    dg_proc_read(&dg_core.real, HOSTS_LIMIT, text);
+    atomic_store(&hosts_limit, (uint32_t)strtoul(text, NULL, 10)); /* 0 of none */
 }
 
 /* Whether the send buffer has so much memory left. */
